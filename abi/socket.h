@@ -1,0 +1,45 @@
+/*
+ * How a process or container gets its two memory objects: a Unix SOCK_SEQPACKET socket.
+ *
+ *   NF                                    host
+ *    | ---------- connect --------------->  |  peer credentials are read here
+ *    | <--------- CHANNEL + channel memfd   |  holds the header only, state OFFERED
+ *    |   (maps it, fills hello, HELLO)      |
+ *    | ---------- HELLO ----------------->  |
+ *    |                                      |  grows the memfd to its full size, seals it
+ *    | <--------- READY + fds ------------  |  or REFUSED, the reason is in channel.answer
+ *    |   (maps all of it by channel.layout) |
+ *    |                ...                   |
+ *    | ---------- close ----------------->  |  that is the end of this incarnation
+ *
+ * Each message is one struct netvm_message, file descriptors travel beside it (SCM_RIGHTS).
+ * READY carries, in this order: the group memfd; one eventfd per queue (host rings, NF reads);
+ * one eventfd per worker (NF rings, host reads). Anything else from the NF ends the connection.
+ * A guest does not use this socket: it finds the same two objects in BAR 2 of its ivshmem
+ * devices, the channel at full size from the start, and reads channel.state instead.
+ */
+#ifndef NETVM_ABI_SOCKET_H
+#define NETVM_ABI_SOCKET_H
+
+#include <stdint.h>
+
+#define NETVM_SOCKET_DEFAULT "/run/netvm/nf.sock"
+#define NETVM_SOCKET_MAGIC   UINT32_C(0x314d564e) /* "NVM1" */
+
+enum netvm_message_type {
+	NETVM_MESSAGE_CHANNEL = 1, /* host; value = size of the channel in bytes */
+	NETVM_MESSAGE_HELLO = 2,   /* NF; value = 0 */
+	NETVM_MESSAGE_READY = 3,   /* host; value = size of the group memory in bytes */
+	NETVM_MESSAGE_REFUSED = 4, /* host; value = enum netvm_refusal */
+};
+
+struct netvm_message {
+	uint32_t magic;
+	uint16_t type;
+	uint16_t n_fds; /* descriptors travelling with this message */
+	uint64_t value;
+};
+
+_Static_assert(sizeof(struct netvm_message) == 16, "message layout");
+
+#endif

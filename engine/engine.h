@@ -1,0 +1,259 @@
+/*
+ * The engine as the control side sees it: workers, ports, services and their NFs, steering, books.
+ *
+ *   manager thread                        worker threads (one per core)
+ *   +------------------------+            +--------------------------------------+
+ *   | builds immutable parts | --publish->| loop: ports, NF rings, hand-offs     |
+ *   | waits a grace period   | <-quiesce- | one quiescent state per turn         |
+ *   | frees the old parts    |            +--------------------------------------+
+ *   +------------------------+
+ *
+ * Everything here is called on the manager's thread and may block for a grace period (a few
+ * microseconds to a few milliseconds), never for traffic. What a packet follows once it is in, its
+ * program, stays alive until the last packet on it has left: a change of chain never shows a packet
+ * half of it.
+ *
+ * Names are for people and stay with the objects; workers never see them.
+ */
+#ifndef NETVM_ENGINE_ENGINE_H
+#define NETVM_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/channel.h"
+#include "abi/flow.h"
+#include "common/error.h"
+#include "engine/buffers.h"
+#include "engine/drops.h"
+#include "engine/port.h"
+
+#define ENGINE_PORTS_MAX    256u
+#define ENGINE_NFS_MAX      1024u
+#define ENGINE_SERVICES_MAX 1024u
+#define ENGINE_CHAINS_MAX   4096u
+#define PROGRAM_STEPS_MAX   64u
+#define SERVICE_INSTANCES_MAX 64u
+
+struct engine;
+struct service;
+struct nf;
+struct program;
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+struct engine_options {
+	unsigned n_workers;
+	int cpu[NETVM_WORKERS_MAX]; /* -1: not pinned */
+	bool busy;                  /* poll; else adaptive: poll, yield, sleep */
+	uint32_t flow_cache_entries; /* per worker, power of two; 0: default */
+	int notify_fd; /* eventfd the workers ring when an NF must be looked at, see engine_faults */
+};
+
+/* Starts EAL if it is not yet (no huge pages or devices needed) and the workers. */
+int engine_create(
+	const struct engine_options *options, struct engine **engine, struct error *error);
+/* All ports, NFs, services must be gone. NULL is fine. */
+void engine_destroy(struct engine *engine);
+unsigned engine_n_workers(const struct engine *engine);
+
+/* ---- groups -------------------------------------------------------------------------------- */
+
+/* Lets the workers use this pool. The pool stays the caller's; detach before destroying it. */
+int engine_pool_attach(struct engine *engine, struct buffer_pool *pool, struct error *error);
+void engine_pool_detach(struct engine *engine, struct buffer_pool *pool);
+
+/* ---- ports --------------------------------------------------------------------------------- */
+
+/*
+ * Take an opened port into service: its queues are spread over the workers. port->number is set.
+ * Packets without steering are dropped as no-flow. After detach no worker touches the port and
+ * packets that still want to leave by it are dropped as port-down; then the caller closes it.
+ */
+int engine_port_attach(struct engine *engine, struct port *port, struct error *error);
+void engine_port_detach(struct engine *engine, struct port *port);
+/* Administrative state: down neither receives nor sends. */
+void engine_port_set_up(struct engine *engine, struct port *port, bool up);
+
+/* ---- services and NFs ---------------------------------------------------------------------- */
+
+/* A service: a role that chains call; zero or more NFs fill it. `pool`: its trust group. */
+int engine_service_create(struct engine *engine, const char *name, struct buffer_pool *pool,
+	struct service **service, struct error *error);
+/* No chain names it any more and no NF fills it. Waits until no packet is on its way to it. */
+void engine_service_destroy(struct engine *engine, struct service *service);
+uint32_t service_number(const struct service *service);
+
+/*
+ * Where the NFs of a service may send packets; entry i is verdict FIRST_DESTINATION + i. The
+ * engine adds the chain destinations by itself. Written into the channels of all its NFs, now and
+ * at attach.
+ */
+struct grant {
+	enum netvm_destination_kind kind; /* PORT or SERVICE */
+	struct port *port;
+	struct service *service;
+};
+int engine_service_grant(struct engine *engine, struct service *service,
+	const struct grant *grants, unsigned n, struct error *error);
+
+struct nf_options {
+	const char *name;
+	struct service *service;
+	struct netvm_channel *channel; /* mapped writable, layout filled by nf_layout() */
+	const struct netvm_layout *layout; /* the caller's private copy */
+	uint32_t features;
+	int queue_fd[NETVM_QUEUES_MAX];   /* eventfds: workers ring */
+	int worker_fd[NETVM_WORKERS_MAX]; /* eventfds: workers wait on */
+	uint32_t stock_quota;             /* buffers of the stock it may own at most, per worker */
+};
+
+/*
+ * Sizes of a channel for this engine and pool: fills `layout` (rx, tx, stock words from the given
+ * ring size, a power of two). tx is large enough for everything the NF can own, so it never fills.
+ */
+void nf_layout(const struct engine *engine, const struct buffer_pool *pool, uint32_t ring_words,
+	uint32_t stock_words, uint32_t n_queues, struct netvm_layout *layout);
+
+/* From now on packets may go to this NF (if `standby` is not set on the service's side). */
+int engine_nf_attach(struct engine *engine, const struct nf_options *options, struct nf **nf,
+	struct error *error);
+
+/*
+ * Take an NF out: no new packets go to it, then nobody reads its rings, then every buffer it owned
+ * is taken back and counted under `reason` (DROP_NF_DIED, DROP_NF_REMOVED). With drain_ns > 0 the
+ * NF is given that long to hand back what it has first. Returns the number of packets lost. The
+ * channel may be unmapped afterwards.
+ */
+unsigned engine_nf_detach(
+	struct engine *engine, struct nf *nf, enum drop_reason reason, uint64_t drain_ns);
+
+/* Tell an NF that idles or works to stop (NETVM_CONTROL_STOP) and wake it. */
+void engine_nf_request_stop(struct engine *engine, struct nf *nf);
+
+/*
+ * NFs that broke the contract (a corrupt ring index) since the last call; workers have stopped
+ * reading their rings. The caller detaches them and says so.
+ */
+unsigned engine_faults(struct engine *engine, struct nf **nfs, unsigned max);
+
+/* ---- steering ------------------------------------------------------------------------------ */
+
+enum program_op {
+	PROGRAM_CALL,   /* through a service, then on */
+	PROGRAM_OUTPUT, /* out of a port; the end */
+	PROGRAM_DROP,   /* the end */
+};
+
+struct program_step {
+	enum program_op op;
+	struct service *service;
+	struct port *port;
+	enum drop_reason reason;
+};
+
+struct program_options {
+	const char *name;   /* the chain's, for books: programs of one name share counters */
+	uint16_t chain;     /* number shown to NFs; 0 none */
+	uint16_t direction; /* 0 forward, 1 reverse */
+	bool fail_open;     /* a service without NFs is passed over; else DROP_SERVICE_DOWN */
+	bool cross_groups;  /* copies at group borders are wanted */
+	unsigned n_steps;
+	struct program_step step[PROGRAM_STEPS_MAX];
+};
+
+/* One line of the classifier. All given fields must match; addresses of IPv4 are mapped. */
+struct match {
+	struct port *in_port;  /* NULL: any */
+	uint16_t eth_type;     /* 0: any */
+	bool has_vlan;         /* vlan is looked at; 0 means untagged */
+	uint16_t vlan;         /* id, 0..4095 */
+	uint8_t family;        /* 0 any, 4, 6 */
+	bool has_protocol;
+	uint8_t protocol;
+	uint8_t src[16], dst[16];
+	uint8_t src_prefix, dst_prefix; /* bits of the mapped address, 0..128; 0: any */
+	uint16_t src_port_min, src_port_max; /* 0..65535: any */
+	uint16_t dst_port_min, dst_port_max;
+};
+
+struct rule {
+	struct match match;
+	int32_t priority;  /* the highest matching wins; ties: the earlier rule */
+	unsigned program;  /* index into the programs of this call */
+};
+
+/*
+ * Replace the whole steering at once. Packets that come in from now on follow the new rules;
+ * packets under way finish on their old program, which is freed after the last one left.
+ * Errors: -EINVAL a program crosses groups without cross_groups, is too long, or ends without
+ * output or drop; -E2BIG the classifier would exceed its memory; nothing changed then.
+ */
+int engine_steer(struct engine *engine, const struct program_options *programs,
+	unsigned n_programs, const struct rule *rules, unsigned n_rules, struct error *error);
+
+/* ---- books --------------------------------------------------------------------------------- */
+
+/* One object's counters, summed over workers; each is read atomically, the set is not. */
+struct counters {
+	uint64_t rx_pkts;  /* port: received; NF: handed back; chain: admitted */
+	uint64_t rx_bytes;
+	uint64_t tx_pkts;  /* port: sent; NF: given to it; chain: left it by a port */
+	uint64_t tx_bytes;
+	uint64_t rx_bursts; /* turns that brought at least one packet: mean batch = pkts / bursts */
+	uint64_t tx_bursts;
+	uint64_t injected; /* NF: packets it made itself */
+	uint64_t consumed; /* NF: packets it was the end point of */
+	uint64_t wakeups;  /* NF: doorbells rung */
+	uint64_t drops[DROP_REASONS];
+};
+
+void engine_port_counters(
+	struct engine *engine, const struct port *port, struct counters *counters);
+void engine_nf_counters(struct engine *engine, const struct nf *nf, struct counters *counters);
+/* Of all programs with that name since the engine started; all zero for an unknown name. */
+void engine_chain_counters(struct engine *engine, const char *name, struct counters *counters);
+
+struct nf_load {
+	uint32_t rx_ring_depth;  /* packets waiting for the NF, all rings */
+	uint32_t rx_ring_words;  /* of how many places */
+	uint32_t owned_pkts;     /* packets in the NF's hands or rings */
+	uint32_t stock;          /* empty buffers it owns */
+};
+void engine_nf_load(struct engine *engine, const struct nf *nf, struct nf_load *load);
+
+/*
+ * The conservation line: received + injected = sent + consumed + dropped + in_flight.
+ * The workers stand still between two turns while it is taken, so it is exact: in_flight is
+ * counted from the ownership table, not computed from the other numbers.
+ */
+struct books {
+	uint64_t received;
+	uint64_t injected;
+	uint64_t sent;
+	uint64_t consumed;
+	uint64_t drops[DROP_REASONS];
+	uint64_t dropped; /* sum of drops */
+	uint64_t in_flight;
+	uint64_t copied;  /* packets copied at group borders */
+	uint64_t buffers_free;
+	uint64_t buffers_stock; /* empty, owned by NFs */
+	uint64_t buffers_port;  /* lent to drivers */
+	uint64_t buffers_total;
+	bool balanced;
+};
+void engine_books(struct engine *engine, struct books *books);
+
+struct worker_info {
+	int cpu;
+	bool sleeping;
+	uint64_t turns;      /* of the loop */
+	uint64_t busy_turns; /* that moved at least one packet */
+	uint64_t sleeps;
+	uint64_t flow_cache_hits;
+	uint64_t flow_cache_misses;
+};
+void engine_worker_info(struct engine *engine, unsigned worker, struct worker_info *info);
+
+#endif
