@@ -31,6 +31,12 @@
  * Ownership law: a buffer belongs to exactly one side. Putting its word on a ring gives it
  * away; taking a word makes it yours. The host's private table says the same and is the judge.
  *
+ * Sleeping. A side about to sleep stores a fresh non-zero ticket (the last one plus one, skipping
+ * 0), issues a full fence, looks at its rings once more, and only then blocks on its doorbell;
+ * awake again it stores 0. The other side, after publishing, issues a full fence and reads the
+ * ticket: not 0 and not the one it rang for last, it rings. Tickets, not a flag: a flag seen set
+ * twice cannot tell one long sleep from two, and the second would be missed.
+ *
  * Tags: H written by the host, N written by the NF; each field has one writer, and each line
  * too, so that nobody's store can tear another's. Everything the NF wrote is bad input to the
  * host, and everything in the header but the constant part may change under the NF.
@@ -68,14 +74,14 @@ enum netvm_feature {
 };
 
 enum netvm_refusal {
-	NETVM_REFUSED_VERSION = 1,   /* no common ABI version */
-	NETVM_REFUSED_NAME = 2,      /* malformed name or service */
-	NETVM_REFUSED_UNKNOWN = 3,   /* no NF of that name is declared */
-	NETVM_REFUSED_BUSY = 4,      /* that NF is running already */
-	NETVM_REFUSED_SERVICE = 5,   /* declared with another service */
+	NETVM_REFUSED_VERSION = 1,    /* no common ABI version */
+	NETVM_REFUSED_NAME = 2,       /* malformed name or service */
+	NETVM_REFUSED_UNKNOWN = 3,    /* no NF of that name is declared */
+	NETVM_REFUSED_BUSY = 4,       /* that NF is running already */
+	NETVM_REFUSED_SERVICE = 5,    /* declared with another service */
 	NETVM_REFUSED_CREDENTIAL = 6, /* declared for another user */
-	NETVM_REFUSED_FEATURE = 7,   /* unknown feature bits or number of queues */
-	NETVM_REFUSED_RESOURCE = 8,  /* the host has no room left */
+	NETVM_REFUSED_FEATURE = 7,    /* unknown feature bits or number of queues */
+	NETVM_REFUSED_RESOURCE = 8,   /* the host has no room left */
 };
 
 struct netvm_hello {
@@ -134,7 +140,7 @@ struct netvm_destination {
 
 /* One per queue, NF side. */
 struct netvm_nf_queue_state {
-	uint32_t sleeping;  /* N: ring my doorbell when you publish */
+	uint32_t sleep_ticket; /* N: 0 awake; else ring my doorbell once for this ticket */
 	uint32_t pad0;
 	uint64_t heartbeat; /* N: grows with every turn of the loop */
 	uint64_t rx_pkts;   /* N */
@@ -145,7 +151,7 @@ struct netvm_nf_queue_state {
 
 /* One per worker, host side. */
 struct netvm_worker_state {
-	uint32_t sleeping; /* H: ring my doorbell when you publish */
+	uint32_t sleep_ticket; /* H: 0 awake; else ring my doorbell once for this ticket */
 	uint8_t pad[60];
 };
 
@@ -180,8 +186,8 @@ struct netvm_channel {
 	uint32_t destination_version; /* odd while the table is being changed */
 	uint8_t pad5[56];
 
-	struct netvm_worker_state worker[NETVM_WORKERS_MAX]; /* H */
-	struct netvm_nf_queue_state queue[NETVM_QUEUES_MAX]; /* N */
+	struct netvm_worker_state worker[NETVM_WORKERS_MAX];          /* H */
+	struct netvm_nf_queue_state queue[NETVM_QUEUES_MAX];          /* N */
 	struct netvm_destination destination[NETVM_DESTINATIONS_MAX]; /* H */
 };
 

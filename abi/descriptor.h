@@ -79,8 +79,8 @@ static inline uint32_t netvm_desc_verdict(uint64_t word)
 }
 
 /* Arguments must be below their field's limit; higher bits would spill into the next field. */
-static inline uint64_t netvm_desc(uint32_t index, uint32_t generation, uint32_t offset,
-	uint32_t length, uint32_t verdict)
+static inline uint64_t netvm_desc(
+	uint32_t index, uint32_t generation, uint32_t offset, uint32_t length, uint32_t verdict)
 {
 	return (uint64_t)index | (uint64_t)generation << NETVM_GENERATION_SHIFT |
 	       (uint64_t)offset << NETVM_OFFSET_SHIFT | (uint64_t)length << NETVM_LENGTH_SHIFT |
@@ -89,8 +89,8 @@ static inline uint64_t netvm_desc(uint32_t index, uint32_t generation, uint32_t 
 
 static inline uint64_t netvm_desc_set_verdict(uint64_t word, uint32_t verdict)
 {
-	return (word & ((UINT64_C(1) << NETVM_VERDICT_SHIFT) - 1)) |
-	       (uint64_t)verdict << NETVM_VERDICT_SHIFT;
+	return (word & ((UINT64_C(1) << NETVM_VERDICT_SHIFT) - 1)) | (uint64_t)verdict
+									     << NETVM_VERDICT_SHIFT;
 }
 
 /* Same handle and verdict, another place in the buffer. */

@@ -85,7 +85,8 @@ static inline void netvm_flow_ipv6(
 		uint32_t bytes;
 
 		/* hop-by-hop, routing, destination options, mobility; fragment; authentication */
-		if (next != 0 && next != 43 && next != 60 && next != 135 && next != 44 && next != 51)
+		if (next != 0 && next != 43 && next != 60 && next != 135 && next != 44 &&
+			next != 51)
 			break;
 		if (length - at < 8)
 			return;
@@ -136,7 +137,8 @@ static inline void netvm_flow_extract(
 static inline uint64_t netvm_flow_mix(uint64_t a, uint64_t b)
 {
 	__extension__ typedef unsigned __int128 wide;
-	wide product = (wide)(a ^ UINT64_C(0x9e3779b97f4a7c15)) * (b ^ UINT64_C(0xd1b54a32d192ed03));
+	wide product =
+		(wide)(a ^ UINT64_C(0x9e3779b97f4a7c15)) * (b ^ UINT64_C(0xd1b54a32d192ed03));
 
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
@@ -153,8 +155,8 @@ static inline uint64_t netvm_flow_end(const uint8_t address[16], uint16_t port)
 /* Both ends are added, so a connection's two directions have one hash. */
 static inline uint32_t netvm_flow_hash(const struct netvm_flow_key *key)
 {
-	uint64_t ends = netvm_flow_end(key->src, key->src_port) +
-			netvm_flow_end(key->dst, key->dst_port);
+	uint64_t ends =
+		netvm_flow_end(key->src, key->src_port) + netvm_flow_end(key->dst, key->dst_port);
 	uint64_t rest = (uint64_t)key->eth_type << 32 | (uint64_t)key->protocol << 24 |
 			((uint64_t)key->vlan_tci & 0xfff);
 	uint64_t hash = netvm_flow_mix(ends, rest);

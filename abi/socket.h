@@ -13,8 +13,11 @@
  *    | ---------- close ----------------->  |  that is the end of this incarnation
  *
  * Each message is one struct netvm_message, file descriptors travel beside it (SCM_RIGHTS).
- * READY carries, in this order: the group memfd; one eventfd per queue (host rings, NF reads);
- * one eventfd per worker (NF rings, host reads). Anything else from the NF ends the connection.
+ * READY carries, in this order: the group memfd; per queue the reading end of a pipe (the NF's
+ * doorbell: readable when the host rang; the NF reads up to 64 bytes to clear it); per worker an
+ * eventfd (the host's doorbell: the NF rings it by writing an 8-byte 1). A pipe towards the NF,
+ * because its two ends have flags of their own: whoever shares an eventfd can make it blocking and
+ * fill it, and would stop the worker that rings it. Anything else from the NF ends the connection.
  * A guest does not use this socket: it finds the same two objects in BAR 2 of its ivshmem
  * devices, the channel at full size from the start, and reads channel.state instead.
  */

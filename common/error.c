@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-int error_set(struct error *error, int code, const char *path, const char *hint,
-	const char *format, ...)
+int error_set(
+	struct error *error, int code, const char *path, const char *hint, const char *format, ...)
 {
 	va_list args;
 

@@ -23,8 +23,8 @@ struct error {
 };
 
 /* Fill `error` (NULL is fine) and return -code. */
-int error_set(struct error *error, int code, const char *path, const char *hint,
-	const char *format, ...) __attribute__((format(printf, 5, 6)));
+int error_set(struct error *error, int code, const char *path, const char *hint, const char *format,
+	...) __attribute__((format(printf, 5, 6)));
 
 /* Put "prefix." in front of error->path (only the prefix when the path is empty). */
 void error_prefix(struct error *error, const char *prefix);

@@ -39,6 +39,7 @@ struct rte_ring;
 #define BUFFER_BYTES_DEFAULT 2048u /* of packet and headroom */
 #define BUFFER_HEADROOM      192u  /* from the slot's start, metadata line included */
 #define BUFFER_CACHE_WORDS   1024u
+#define BUFFER_BURST_MAX     256u /* taken or given back in one call */
 
 enum buffer_owner {
 	OWNER_FREE = 0,
@@ -57,7 +58,8 @@ struct buffer_state {
 	uint16_t step;     /* where in the program it goes on */
 	uint32_t flow_hash;
 	uint16_t in_port;
-	uint16_t reserved;
+	uint8_t worker;   /* who put it into the NF's ring: it must come back the same way */
+	uint8_t has_hash; /* flow_hash is set */
 	const struct program *program; /* NULL: none */
 	uint64_t arrival_tsc;
 };
@@ -71,10 +73,12 @@ struct buffer_pool {
 	uint32_t headroom;
 	size_t size_bytes;
 	int memfd;
-	int socket; /* NUMA node or -1 */
+	uint8_t number; /* which cache of a worker is this pool's; set by engine_pool_attach() */
+	int socket;     /* NUMA node or -1 */
 	bool huge_pages;
-	struct rte_ring *free;          /* of uint32_t */
-	struct rte_mempool *mempool;    /* DPDK's view of these buffers; NULL until a dpdk port asks */
+	struct rte_ring *free;       /* of uint32_t */
+	uint32_t *scratch;           /* [n_buffers] for the control thread's scans */
+	struct rte_mempool *mempool; /* DPDK's view of these buffers; NULL until a dpdk port asks */
 	char name[NETVM_NAME_BYTES];
 };
 
@@ -86,8 +90,8 @@ struct buffer_pool_options {
 };
 
 /* Errors: -EINVAL out of range; -ENOMEM no memory (path and hint say which kind). */
-int buffer_pool_create(const struct buffer_pool_options *options, struct buffer_pool **pool,
-	struct error *error);
+int buffer_pool_create(
+	const struct buffer_pool_options *options, struct buffer_pool **pool, struct error *error);
 void buffer_pool_destroy(struct buffer_pool *pool);
 
 /* One worker's stack of free buffers of one pool. */
@@ -106,7 +110,7 @@ void buffer_cache_flush(struct buffer_cache *cache);
  */
 unsigned buffer_alloc(struct buffer_cache *cache, uint64_t *words, unsigned n);
 
-/* Give buffers back. Each must be owned by the caller's side (ENGINE or PORT). */
+/* Give up to BUFFER_BURST_MAX buffers back. Each must be owned by the caller (ENGINE or PORT). */
 void buffer_free(struct buffer_cache *cache, const uint64_t *words, unsigned n);
 
 static inline uint8_t *buffer_slot(const struct buffer_pool *pool, uint64_t word)

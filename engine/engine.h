@@ -29,11 +29,11 @@
 #include "engine/drops.h"
 #include "engine/port.h"
 
-#define ENGINE_PORTS_MAX    256u
-#define ENGINE_NFS_MAX      1024u
-#define ENGINE_SERVICES_MAX 1024u
-#define ENGINE_CHAINS_MAX   4096u
-#define PROGRAM_STEPS_MAX   64u
+#define ENGINE_PORTS_MAX      256u
+#define ENGINE_NFS_MAX        1024u
+#define ENGINE_SERVICES_MAX   1024u
+#define ENGINE_CHAINS_MAX     4096u
+#define PROGRAM_STEPS_MAX     64u
 #define SERVICE_INSTANCES_MAX 64u
 
 struct engine;
@@ -45,10 +45,11 @@ struct program;
 
 struct engine_options {
 	unsigned n_workers;
-	int cpu[NETVM_WORKERS_MAX]; /* -1: not pinned */
-	bool busy;                  /* poll; else adaptive: poll, yield, sleep */
+	int cpu[NETVM_WORKERS_MAX];  /* -1: not pinned */
+	bool busy;                   /* poll; else adaptive: poll, yield, sleep */
 	uint32_t flow_cache_entries; /* per worker, power of two; 0: default */
-	int notify_fd; /* eventfd the workers ring when an NF must be looked at, see engine_faults */
+	int notify_fd; /* eventfd the workers ring when an NF must be looked at, see engine_faults
+			*/
 };
 
 /* Starts EAL if it is not yet (no huge pages or devices needed) and the workers. */
@@ -81,31 +82,31 @@ void engine_port_set_up(struct engine *engine, struct port *port, bool up);
 /* A service: a role that chains call; zero or more NFs fill it. `pool`: its trust group. */
 int engine_service_create(struct engine *engine, const char *name, struct buffer_pool *pool,
 	struct service **service, struct error *error);
-/* No chain names it any more and no NF fills it. Waits until no packet is on its way to it. */
+/* No chain names it any more and no NF fills it. The handle is gone at once. */
 void engine_service_destroy(struct engine *engine, struct service *service);
 uint32_t service_number(const struct service *service);
 
 /*
- * Where the NFs of a service may send packets; entry i is verdict FIRST_DESTINATION + i. The
- * engine adds the chain destinations by itself. Written into the channels of all its NFs, now and
- * at attach.
+ * Where the NFs of a service may send packets. Takes effect with the next engine_steer(), which
+ * adds the chain destinations by itself and shows all of them in the channels of the NFs. A
+ * destination keeps its place (its verdict value) as long as it is granted.
  */
 struct grant {
 	enum netvm_destination_kind kind; /* PORT or SERVICE */
 	struct port *port;
 	struct service *service;
 };
-int engine_service_grant(struct engine *engine, struct service *service,
-	const struct grant *grants, unsigned n, struct error *error);
+int engine_service_grant(struct engine *engine, struct service *service, const struct grant *grants,
+	unsigned n, struct error *error);
 
 struct nf_options {
 	const char *name;
 	struct service *service;
-	struct netvm_channel *channel; /* mapped writable, layout filled by nf_layout() */
+	struct netvm_channel *channel;     /* mapped writable, layout filled by nf_layout() */
 	const struct netvm_layout *layout; /* the caller's private copy */
 	uint32_t features;
-	int queue_fd[NETVM_QUEUES_MAX];   /* eventfds: workers ring */
-	int worker_fd[NETVM_WORKERS_MAX]; /* eventfds: workers wait on */
+	int queue_fd[NETVM_QUEUES_MAX];   /* writing ends of pipes, O_NONBLOCK: workers ring */
+	int worker_fd[NETVM_WORKERS_MAX]; /* eventfds: workers wait on, and never read */
 	uint32_t stock_quota;             /* buffers of the stock it may own at most, per worker */
 };
 
@@ -165,23 +166,23 @@ struct program_options {
 
 /* One line of the classifier. All given fields must match; addresses of IPv4 are mapped. */
 struct match {
-	struct port *in_port;  /* NULL: any */
-	uint16_t eth_type;     /* 0: any */
-	bool has_vlan;         /* vlan is looked at; 0 means untagged */
-	uint16_t vlan;         /* id, 0..4095 */
-	uint8_t family;        /* 0 any, 4, 6 */
+	struct port *in_port; /* NULL: any */
+	uint16_t eth_type;    /* 0: any */
+	bool has_vlan;        /* vlan is looked at; 0 means untagged */
+	uint16_t vlan;        /* id, 0..4095 */
+	uint8_t family;       /* 0 any, 4, 6 */
 	bool has_protocol;
 	uint8_t protocol;
 	uint8_t src[16], dst[16];
-	uint8_t src_prefix, dst_prefix; /* bits of the mapped address, 0..128; 0: any */
+	uint8_t src_prefix, dst_prefix;      /* bits of the mapped address, 0..128; 0: any */
 	uint16_t src_port_min, src_port_max; /* 0..65535: any */
 	uint16_t dst_port_min, dst_port_max;
 };
 
 struct rule {
 	struct match match;
-	int32_t priority;  /* the highest matching wins; ties: the earlier rule */
-	unsigned program;  /* index into the programs of this call */
+	int32_t priority; /* the highest matching wins; ties: the earlier rule */
+	unsigned program; /* index into the programs of this call */
 };
 
 /*
@@ -190,22 +191,23 @@ struct rule {
  * Errors: -EINVAL a program crosses groups without cross_groups, is too long, or ends without
  * output or drop; -E2BIG the classifier would exceed its memory; nothing changed then.
  */
-int engine_steer(struct engine *engine, const struct program_options *programs,
-	unsigned n_programs, const struct rule *rules, unsigned n_rules, struct error *error);
+int engine_steer(struct engine *engine, const struct program_options *programs, unsigned n_programs,
+	const struct rule *rules, unsigned n_rules, struct error *error);
 
 /* ---- books --------------------------------------------------------------------------------- */
 
 /* One object's counters, summed over workers; each is read atomically, the set is not. */
 struct counters {
-	uint64_t rx_pkts;  /* port: received; NF: handed back; chain: admitted */
+	uint64_t rx_pkts; /* port: received; NF: handed back; chain: admitted */
 	uint64_t rx_bytes;
-	uint64_t tx_pkts;  /* port: sent; NF: given to it; chain: left it by a port */
+	uint64_t tx_pkts; /* port: sent; NF: given to it; chain: left it by a port */
 	uint64_t tx_bytes;
 	uint64_t rx_bursts; /* turns that brought at least one packet: mean batch = pkts / bursts */
 	uint64_t tx_bursts;
-	uint64_t injected; /* NF: packets it made itself */
-	uint64_t consumed; /* NF: packets it was the end point of */
-	uint64_t wakeups;  /* NF: doorbells rung */
+	uint64_t injected;   /* NF: packets it made itself */
+	uint64_t consumed;   /* NF: packets it was the end point of */
+	uint64_t wakeups;    /* NF: doorbells rung */
+	uint64_t violations; /* NF: words refused because their handle is not its own */
 	uint64_t drops[DROP_REASONS];
 };
 
@@ -216,10 +218,10 @@ void engine_nf_counters(struct engine *engine, const struct nf *nf, struct count
 void engine_chain_counters(struct engine *engine, const char *name, struct counters *counters);
 
 struct nf_load {
-	uint32_t rx_ring_depth;  /* packets waiting for the NF, all rings */
-	uint32_t rx_ring_words;  /* of how many places */
-	uint32_t owned_pkts;     /* packets in the NF's hands or rings */
-	uint32_t stock;          /* empty buffers it owns */
+	uint32_t rx_ring_depth; /* packets waiting for the NF, all rings */
+	uint32_t rx_ring_words; /* of how many places */
+	uint32_t owned_pkts;    /* packets in the NF's hands or rings */
+	uint32_t stock;         /* empty buffers it owns */
 };
 void engine_nf_load(struct engine *engine, const struct nf *nf, struct nf_load *load);
 
@@ -236,7 +238,7 @@ struct books {
 	uint64_t drops[DROP_REASONS];
 	uint64_t dropped; /* sum of drops */
 	uint64_t in_flight;
-	uint64_t copied;  /* packets copied at group borders */
+	uint64_t copied; /* packets copied at group borders */
 	uint64_t buffers_free;
 	uint64_t buffers_stock; /* empty, owned by NFs */
 	uint64_t buffers_port;  /* lent to drivers */

@@ -38,9 +38,9 @@ struct port_info {
 	uint8_t mac[6];
 	bool link_up;
 	bool promiscuous;
-	uint32_t mtu;         /* payload bytes of an Ethernet frame */
-	uint32_t speed_mbps;  /* 0 unknown */
-	uint32_t offloads;    /* enum port_offload, in force */
+	uint32_t mtu;        /* payload bytes of an Ethernet frame */
+	uint32_t speed_mbps; /* 0 unknown */
+	uint32_t offloads;   /* enum port_offload, in force */
 	uint32_t offloads_available;
 	uint64_t rx_missed; /* lost before the engine could take them: kernel or device ring full */
 	uint64_t rx_errors; /* malformed, too long for a buffer */
@@ -81,6 +81,11 @@ struct port_driver {
 	const char *kind;  /* "tap" */
 	const char *usage; /* "tap:NAME[,queues=N]" */
 	const char *help;  /* one line */
+	/*
+	 * The source can wait (a file, a generator): the engine takes only what the chains have
+	 * room for, so that nothing of it is lost to overload.
+	 */
+	bool waits;
 
 	/* control thread */
 	int (*open)(struct port *port, const struct port_config *config, struct error *error);

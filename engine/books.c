@@ -1,0 +1,126 @@
+/*
+ * The books: counters summed over workers, and the conservation line taken while the workers stand
+ * still. Control thread. See engine.h.
+ */
+#include <sched.h>
+#include <string.h>
+
+#include "engine/control.h"
+
+static void add_counters(struct counters *sum, const struct counters *part)
+{
+	const uint64_t *from = (const uint64_t *)part;
+	uint64_t *to = (uint64_t *)sum;
+
+	_Static_assert(sizeof(struct counters) % sizeof(uint64_t) == 0, "counters are all 64-bit");
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
+		to[i] += counter_get(&from[i]);
+}
+
+void engine_port_counters(struct engine *engine, const struct port *port, struct counters *counters)
+{
+	memset(counters, 0, sizeof(*counters));
+	for (unsigned w = 0; w < engine->n_workers; w++)
+		add_counters(counters, &engine->port[port->number].counters[w]);
+}
+
+void engine_nf_counters(struct engine *engine, const struct nf *nf, struct counters *counters)
+{
+	memset(counters, 0, sizeof(*counters));
+	for (unsigned w = 0; w < engine->n_workers; w++)
+		add_counters(counters, &nf->link[w].counters);
+}
+
+void engine_chain_counters(struct engine *engine, const char *name, struct counters *counters)
+{
+	memset(counters, 0, sizeof(*counters));
+	for (struct chain_books *books = engine->chains; books; books = books->next)
+		for (unsigned w = 0; w < engine->n_workers && strcmp(books->name, name) == 0; w++)
+			add_counters(counters, &books->counters[w]);
+}
+
+/* ---- standing still ------------------------------------------------------------------------ */
+
+struct pause {
+	unsigned n_standing;
+	bool go_on;
+};
+
+static void stand_still(struct worker *worker, void *arg)
+{
+	struct pause *pause = arg;
+
+	(void)worker;
+	__atomic_fetch_add(&pause->n_standing, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&pause->go_on, __ATOMIC_ACQUIRE))
+		sched_yield();
+}
+
+static void count_buffers(const struct buffer_pool *pool, struct books *books)
+{
+	for (uint32_t i = 0; i < pool->n_buffers; i++) {
+		const struct buffer_state *state = &pool->state[i];
+
+		books->in_flight += state->is_packet;
+		if (state->owner == OWNER_FREE)
+			books->buffers_free++;
+		else if (state->owner == OWNER_PORT)
+			books->buffers_port++;
+		else if (state->owner >= OWNER_NF && !state->is_packet)
+			books->buffers_stock++;
+	}
+	books->buffers_total += pool->n_buffers;
+}
+
+static void sum_workers(const struct engine *engine, struct books *books)
+{
+	for (unsigned w = 0; w < engine->n_workers; w++) {
+		const struct worker *worker = engine->worker[w];
+
+		books->received += worker->received;
+		books->injected += worker->injected;
+		books->sent += worker->sent;
+		books->consumed += worker->consumed;
+		books->copied += worker->copied;
+		for (unsigned r = 0; r < DROP_REASONS; r++)
+			books->drops[r] += worker->drops[r];
+	}
+	for (unsigned r = 0; r < DROP_REASONS; r++)
+		books->dropped += books->drops[r];
+}
+
+void engine_books(struct engine *engine, struct books *books)
+{
+	struct worker_call call[NETVM_WORKERS_MAX];
+	struct pause pause = {0};
+
+	memset(books, 0, sizeof(*books));
+	for (unsigned w = 0; w < engine->n_workers; w++)
+		worker_post(engine->worker[w], &call[w], stand_still, &pause);
+	while (__atomic_load_n(&pause.n_standing, __ATOMIC_ACQUIRE) < engine->n_workers)
+		sched_yield();
+	sum_workers(engine, books);
+	for (unsigned p = 0; p < POOLS_MAX; p++)
+		if (engine->pool[p])
+			count_buffers(engine->pool[p], books);
+	__atomic_store_n(&pause.go_on, true, __ATOMIC_RELEASE);
+	for (unsigned w = 0; w < engine->n_workers; w++)
+		worker_await(&call[w]);
+	books->balanced = books->received + books->injected ==
+			  books->sent + books->consumed + books->dropped + books->in_flight;
+}
+
+void engine_worker_info(struct engine *engine, unsigned number, struct worker_info *info)
+{
+	const struct worker *worker = engine->worker[number];
+
+	*info = (struct worker_info){
+		.cpu = worker->cpu,
+		.sleeping = __atomic_load_n(&worker->sleeping, __ATOMIC_RELAXED),
+		.turns = counter_get(&worker->turns),
+		.busy_turns = counter_get(&worker->busy_turns),
+		.sleeps = counter_get(&worker->sleeps),
+		.flow_cache_hits = counter_get(&worker->flow_hits),
+		.flow_cache_misses = counter_get(&worker->flow_misses),
+	};
+}

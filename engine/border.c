@@ -1,0 +1,415 @@
+/*
+ * The border: the only file of the host that touches memory shared with NFs. Runs on workers.
+ *
+ * Everything an NF wrote is read once into a local, checked there, and only the local is used. The
+ * two things that are read are ring indices (checked in abi/ring.h against the window) and
+ * descriptor words (checked in own() and destination() below against the private table). A ring
+ * index outside its window makes the link faulty: it is not touched again and the manager is told.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_prefetch.h>
+
+#include "engine/datapath.h"
+
+/* Words taken from one NF in one turn: bounds how long the others wait. */
+#define COLLECT_TURNS 4
+
+static void fault(struct worker *worker, struct nf_link *link)
+{
+	uint64_t one = 1;
+
+	if (link->faulty)
+		return;
+	__atomic_store_n(&link->faulty, true, __ATOMIC_RELEASE);
+	(void)!write(worker->engine->options.notify_fd, &one, sizeof(one));
+}
+
+static void mark_staged(struct worker *worker, struct nf_link *link, struct nf_queue *queue)
+{
+	queue->staged = true;
+	if (!link->dirty) {
+		link->dirty = true;
+		worker->dirty[worker->n_dirty++] = link;
+	}
+}
+
+/* ---- host to NF ---------------------------------------------------------------------------- */
+
+static void write_meta(struct worker *worker, struct buffer_pool *pool,
+	const struct program *program, uint64_t word, struct buffer_state *state)
+{
+	struct netvm_meta *meta = (struct netvm_meta *)(void *)buffer_slot(pool, word);
+	const struct engine *engine = worker->engine;
+	const uint8_t *data = buffer_data(pool, word);
+	bool tagged =
+		netvm_desc_length(word) >= 18 &&
+		(netvm_flow_be16(data + 12) == 0x8100 || netvm_flow_be16(data + 12) == 0x88a8);
+
+	meta->arrival_ns =
+		engine->ns_base +
+		(uint64_t)((double)(state->arrival_tsc - engine->tsc_base) * engine->ns_per_tsc);
+	meta->flow_hash = input_hash(pool, word);
+	meta->in_port = state->in_port;
+	meta->chain = program ? program->chain : 0;
+	meta->direction = program ? program->direction : 0;
+	meta->vlan_tci = tagged ? netvm_flow_be16(data + 14) : 0;
+	meta->flags = 0;
+	if (state->hops == 1) /* the first NF on its way: nothing of an earlier packet is left */
+		memset(meta->user, 0, sizeof(meta->user));
+}
+
+unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue_number,
+	const struct program *program, unsigned step, unsigned next, struct buffer_pool *pool,
+	const uint64_t *words, unsigned n)
+{
+	struct nf_link *link = &nf->link[worker->id];
+	struct nf_queue *queue = &link->queue[queue_number];
+	uint32_t room = netvm_ring_room(&queue->rx, n);
+	uint64_t bytes = 0;
+
+	if (unlikely(room == NETVM_RING_CORRUPT)) {
+		fault(worker, link);
+		return 0;
+	}
+	if (n > room)
+		n = room;
+	for (unsigned i = 0; i < n; i++) {
+		struct buffer_state *state = buffer_state(pool, words[i]);
+
+		state->owner = nf->owner;
+		state->worker = (uint8_t)worker->id;
+		state->next = (uint8_t)next;
+		state->program = program;
+		state->step = (uint16_t)step;
+		state->hops++;
+		if (nf->features & NETVM_FEATURE_META)
+			write_meta(worker, pool, program, words[i], state);
+		bytes += netvm_desc_length(words[i]);
+		netvm_ring_stage(&queue->rx, netvm_desc_set_verdict(words[i], next));
+	}
+	counter_add(&link->counters.tx_pkts, n);
+	counter_add(&link->counters.tx_bytes, bytes);
+	counter_add(&link->counters.tx_bursts, n > 0);
+	mark_staged(worker, link, queue);
+	return n;
+}
+
+/* Keep the NF supplied with empty buffers, up to its quota. */
+static void top_up_stock(struct worker *worker, struct nf_link *link, struct nf_queue *queue)
+{
+	struct nf *nf = link->nf;
+	uint64_t words[BURST];
+	uint32_t room, n = BURST;
+
+	if (link->n_stock + BURST > nf->stock_quota)
+		return;
+	room = netvm_ring_room(&queue->stock, BURST);
+	if (room == NETVM_RING_CORRUPT) {
+		fault(worker, link);
+		return;
+	}
+	if (room < n)
+		return;
+	n = buffer_alloc(worker->cache[nf->pool->number], words, n);
+	for (uint32_t i = 0; i < n; i++) {
+		struct buffer_state *state = buffer_state(nf->pool, words[i]);
+
+		state->owner = nf->owner;
+		state->worker = (uint8_t)worker->id;
+		state->next = NETVM_VERDICT_NEXT;
+		state->program = NULL;
+		state->has_hash = 0;
+		state->hops = 0;
+		netvm_ring_stage(
+			&queue->stock, netvm_desc_set_verdict(words[i], NETVM_VERDICT_DROP));
+	}
+	netvm_ring_publish(&queue->stock);
+	link->n_stock += n;
+}
+
+/* ---- NF to host ---------------------------------------------------------------------------- */
+
+/* The private state of a buffer that this NF may hand back to this worker, or NULL. */
+static inline struct buffer_state *own(
+	const struct worker *worker, const struct nf *nf, uint64_t word)
+{
+	uint32_t index = netvm_desc_index(word);
+	struct buffer_state *state;
+
+	if (unlikely(index >= nf->pool->n_buffers))
+		return NULL;
+	state = &nf->pool->state[index];
+	if (unlikely(state->owner != nf->owner ||
+		     state->generation != netvm_desc_generation(word) ||
+		     state->worker != worker->id))
+		return NULL;
+	return state;
+}
+
+/* Within the slot, behind the metadata line, at least an Ethernet header. */
+static inline bool extent_is_good(const struct buffer_pool *pool, uint64_t word)
+{
+	uint32_t offset = netvm_desc_offset(word), length = netvm_desc_length(word);
+
+	return offset >= NETVM_META_BYTES && length >= 14 && offset + length <= pool->stride;
+}
+
+static const struct destination *granted(const struct nf_link *link, unsigned verdict)
+{
+	const struct destination_table *table =
+		__atomic_load_n(&link->nf->service->destinations, __ATOMIC_ACQUIRE);
+
+	return &table->entry[verdict];
+}
+
+/* `program` and `step` are where the packets go on behind a detour; NULL for an NF's own packets.
+ */
+static void to_destination(struct worker *worker, struct nf_link *link,
+	const struct destination *to, const struct program *program, unsigned step, uint64_t *words,
+	unsigned n)
+{
+	struct buffer_pool *pool = link->nf->pool;
+	struct counters *chain = program ? &program->counters[worker->id] : NULL;
+	unsigned fit;
+
+	switch (to->kind) {
+	case NETVM_DESTINATION_PORT:
+		output_send(worker, to->port, chain, pool, words, n);
+		return;
+	case NETVM_DESTINATION_SERVICE:
+		program_detour(worker, to->service, program, step, pool, words, n);
+		return;
+	case NETVM_DESTINATION_CHAIN:
+		fit = program_reserve(worker, to->program, to->step, n);
+		program_run(worker, to->program, to->step, pool, words, fit);
+		output_drop(worker, DROP_CHAIN_OVERLOAD, &to->program->counters[worker->id], pool,
+			words + fit, n - fit);
+		return;
+	case NETVM_DESTINATION_NONE:
+		break;
+	}
+	output_drop(worker, DROP_NF_BAD_VERDICT, &link->counters, pool, words, n);
+}
+
+/* Packets of one program and step with one verdict; they are the engine's again. */
+static void settle(struct worker *worker, struct nf_link *link, const struct program *program,
+	unsigned step, unsigned verdict, bool next, uint64_t *words, unsigned n)
+{
+	struct buffer_pool *pool = link->nf->pool;
+	const struct destination *to = granted(link, verdict);
+
+	if (next && program) {
+		program_run(worker, program, step, pool, words, n);
+		return;
+	}
+	/* Whatever but a detour ends the packet's way on its program. */
+	if (program && to->kind != NETVM_DESTINATION_SERVICE)
+		program_leave(worker, program, step, n);
+	if (next) {
+		output_drop(worker, DROP_NO_NEXT, &link->counters, pool, words, n);
+	} else if (verdict == NETVM_VERDICT_DROP) {
+		output_drop(worker, DROP_NF_VERDICT, &link->counters, pool, words, n);
+	} else if (verdict == NETVM_VERDICT_CONSUME) {
+		counter_add(&link->counters.consumed, n);
+		output_consume(worker, pool, words, n);
+	} else {
+		to_destination(worker, link, to, program, step, words, n);
+	}
+}
+
+/* A buffer of the stock: given back empty, or sent as a packet the NF made. */
+static void settle_stock(
+	struct worker *worker, struct nf_link *link, struct buffer_state *state, uint64_t word)
+{
+	struct buffer_pool *pool = link->nf->pool;
+	unsigned verdict = netvm_desc_verdict(word);
+
+	link->n_stock--;
+	state->owner = OWNER_ENGINE;
+	if (verdict == NETVM_VERDICT_DROP || verdict == NETVM_VERDICT_CONSUME) {
+		buffer_free(worker->cache[pool->number], &word, 1);
+		return;
+	}
+	state->is_packet = 1;
+	state->program = NULL;
+	state->in_port = 0;
+	state->arrival_tsc = worker->now_tsc;
+	counter_add(&worker->injected, 1);
+	counter_add(&link->counters.injected, 1);
+	if (!extent_is_good(pool, word))
+		output_drop(worker, DROP_NF_BAD_EXTENT, &link->counters, pool, &word, 1);
+	else if (verdict == NETVM_VERDICT_NEXT)
+		output_drop(worker, DROP_NO_NEXT, &link->counters, pool, &word, 1);
+	else
+		to_destination(worker, link, granted(link, verdict), NULL, 0, &word, 1);
+}
+
+static void bad_extent(
+	struct worker *worker, struct nf_link *link, struct buffer_state *state, uint64_t word)
+{
+	state->owner = OWNER_ENGINE;
+	if (state->program)
+		program_leave(worker, state->program, state->step, 1);
+	output_drop(worker, DROP_NF_BAD_EXTENT, &link->counters, link->nf->pool, &word, 1);
+}
+
+/*
+ * Judge a burst that is already private. Runs of packets with the same way ahead are settled
+ * together. Each word is checked right before its buffer changes hands, so that a handle that
+ * stands twice in the burst is refused the second time.
+ */
+static unsigned judge(struct worker *worker, struct nf_link *link, uint64_t *words, unsigned n)
+{
+	struct nf *nf = link->nf;
+	struct buffer_pool *pool = nf->pool;
+	unsigned i = 0, n_pkts = 0;
+	uint64_t bytes = 0;
+
+	while (i < n) {
+		struct buffer_state *state = own(worker, nf, words[i]);
+		unsigned verdict = netvm_desc_verdict(words[i]), first = i, step;
+		const struct program *program;
+		bool next;
+
+		if (unlikely(!state)) {
+			counter_add(&link->counters.violations, 1);
+			i++;
+			continue;
+		}
+		if (unlikely(!state->is_packet)) {
+			settle_stock(worker, link, state, words[i++]);
+			continue;
+		}
+		program = state->program;
+		step = state->step;
+		next = verdict == NETVM_VERDICT_NEXT || verdict == state->next;
+		while (extent_is_good(pool, words[i]) || verdict == NETVM_VERDICT_DROP ||
+			verdict == NETVM_VERDICT_CONSUME) {
+			bytes += netvm_desc_length(words[i]);
+			state->owner = OWNER_ENGINE;
+			if (++i == n)
+				break;
+			state = own(worker, nf, words[i]);
+			if (!state || !state->is_packet || state->program != program ||
+				state->step != step || netvm_desc_verdict(words[i]) != verdict)
+				break;
+		}
+		/* The reservation for this NF's own service ends here, whatever comes next. */
+		worker->reserved[nf->service->number] -= i - first;
+		n_pkts += i - first;
+		if (i > first) {
+			settle(worker, link, program, step, verdict, next, words + first,
+				i - first);
+			continue;
+		}
+		worker->reserved[nf->service->number]--;
+		n_pkts++;
+		bad_extent(worker, link, state, words[i++]);
+	}
+	counter_add(&link->counters.rx_bytes, bytes);
+	counter_add(&link->counters.rx_pkts, n_pkts);
+	return n_pkts;
+}
+
+static unsigned collect(struct worker *worker, struct nf_link *link, struct nf_queue *queue)
+{
+	struct buffer_pool *pool = link->nf->pool;
+	unsigned total = 0;
+
+	for (int turn = 0; turn < COLLECT_TURNS; turn++) {
+		uint64_t words[BURST];
+		uint32_t n = netvm_ring_take(&queue->tx, words, BURST);
+
+		if (unlikely(n == NETVM_RING_CORRUPT)) {
+			fault(worker, link);
+			break;
+		}
+		if (n == 0)
+			break;
+		for (uint32_t i = 0; i < n; i++)
+			if (netvm_desc_index(words[i]) < pool->n_buffers)
+				rte_prefetch0(buffer_state(pool, words[i]));
+		counter_add(&link->counters.rx_bursts, 1);
+		judge(worker, link, words, n);
+		total += n;
+	}
+	return total;
+}
+
+unsigned border_turn(struct worker *worker)
+{
+	unsigned moved = 0;
+
+	for (unsigned i = 0; i < worker->n_links; i++) {
+		struct nf_link *link = worker->link[i];
+		struct nf *nf = link->nf;
+
+		for (unsigned q = 0; q < nf->n_queues && !link->faulty; q++) {
+			moved += collect(worker, link, &link->queue[q]);
+			if (nf->features & NETVM_FEATURE_STOCK)
+				top_up_stock(worker, link, &link->queue[q]);
+		}
+	}
+	return moved;
+}
+
+/* ---- waking and sleeping ------------------------------------------------------------------- */
+
+static void ring_doorbell(struct nf_link *link, struct nf_queue *queue)
+{
+	uint32_t ticket = __atomic_load_n(queue->sleep_ticket, __ATOMIC_RELAXED);
+	char one = 1;
+
+	if (likely(ticket == 0 || ticket == queue->rung))
+		return;
+	queue->rung = ticket;
+	counter_add(&link->counters.wakeups, 1);
+	(void)!write(queue->fd, &one, 1); /* a full pipe wakes as well */
+}
+
+void border_publish(struct worker *worker)
+{
+	if (worker->n_dirty == 0)
+		return;
+	for (unsigned i = 0; i < worker->n_dirty; i++) {
+		struct nf_link *link = worker->dirty[i];
+
+		for (unsigned q = 0; q < link->nf->n_queues; q++)
+			if (link->queue[q].staged)
+				netvm_ring_publish(&link->queue[q].rx);
+	}
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* publish, then look whether they sleep */
+	for (unsigned i = 0; i < worker->n_dirty; i++) {
+		struct nf_link *link = worker->dirty[i];
+
+		link->dirty = false;
+		for (unsigned q = 0; q < link->nf->n_queues; q++) {
+			if (link->queue[q].staged)
+				ring_doorbell(link, &link->queue[q]);
+			link->queue[q].staged = false;
+		}
+	}
+	worker->n_dirty = 0;
+}
+
+bool border_sleep(struct worker *worker, uint32_t ticket)
+{
+	bool waits = false;
+
+	for (unsigned i = 0; i < worker->n_links; i++)
+		__atomic_store_n(
+			&worker->link[i]->worker_state->sleep_ticket, ticket, __ATOMIC_RELAXED);
+	if (ticket == 0)
+		return false;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i < worker->n_links; i++) {
+		struct nf_link *link = worker->link[i];
+
+		for (unsigned q = 0; q < link->nf->n_queues && !link->faulty; q++)
+			waits |= netvm_ring_filled(&link->queue[q].tx) != 0;
+	}
+	return waits;
+}

@@ -1,0 +1,62 @@
+/*
+ * Shared by the engine's control-side files; all of it on the manager's thread.
+ *
+ *   engine.c   life, pools, ports          service.c   services, instances, destinations
+ *   nf.c       NFs in and out, reclaim     steer.c     programs, rules, retiring
+ *   books.c    counters, conservation
+ */
+#ifndef NETVM_ENGINE_CONTROL_H
+#define NETVM_ENGINE_CONTROL_H
+
+#include "engine/datapath.h"
+
+/* Counters by chain name, kept for the engine's life. */
+struct chain_books {
+	struct chain_books *next;
+	struct counters *counters; /* [worker] */
+	char name[NETVM_NAME_BYTES];
+};
+
+/* Returns when every worker has passed between two turns. */
+void engine_grace(struct engine *engine);
+
+/* Zeroed, one per worker; NULL without memory. */
+struct counters *engine_counters_new(const struct engine *engine);
+
+/* steer.c */
+struct steering *steering_empty(void);
+void steering_free_all(struct engine *engine); /* workers have stopped */
+struct program *program_to_port(struct engine *engine, struct port_slot *slot);
+struct chain_books *chain_books_get(struct engine *engine, const char *name);
+/* Free the retired programs that no buffer names any more. */
+void steer_reap(struct engine *engine);
+
+/* service.c */
+/* Make the instances' table anew from service->nfs without those draining; waits a grace period. */
+void service_rebuild(struct engine *engine, struct service *service);
+/* Copy the service's destinations into an NF's channel. */
+void service_show_destinations(const struct service *service, struct nf *nf);
+void service_free(struct service *service);
+/* Free the destroyed services that no retired program calls any more. */
+void services_reap(struct engine *engine);
+
+/* A destination table in the making: what the workers use and what the channels show. */
+struct destinations {
+	struct destination_table *table;
+	struct netvm_destination *shown; /* [NETVM_DESTINATIONS_MAX] */
+};
+
+/* Starts with the service's grants. -ENOMEM, or -ENOSPC when they do not fit. */
+int destinations_begin(
+	struct destinations *new, const struct engine *engine, const struct service *service);
+/*
+ * Returns the index, the same one as in the table in force where it stands there already; 0 when
+ * the table is full.
+ */
+unsigned destinations_add(struct destinations *new, const struct service *service,
+	const struct destination *entry, const struct netvm_destination *shown);
+/* Takes ownership; waits a grace period. */
+void destinations_publish(struct engine *engine, struct service *service, struct destinations *new);
+void destinations_abort(struct destinations *new);
+
+#endif

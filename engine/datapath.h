@@ -1,0 +1,352 @@
+/*
+ * The inside of the data path: what a worker owns and how a burst travels through it.
+ *
+ *   input.c      port rx -> software RSS -> classify -> admit
+ *   program.c    admit (reserve room in every service of the program), run step by step, leave
+ *   border.c     the one file that touches memory shared with NFs: put, collect, validate, stock
+ *   output.c     port tx, hand-over to other workers, drops
+ *   worker.c     the loop, sleeping, calls from the control side
+ *
+ * Everything in struct worker is private to its thread, except `call`, the counters (written by the
+ * worker, read by anybody) and what is marked. The control side changes a worker's tables only by
+ * worker_call(): the worker itself runs the change between two turns of its loop, when it holds no
+ * packet and no pointer. That is the whole synchronisation between control and data path: a call
+ * that has returned on every worker is also a grace period.
+ *
+ * Reservation. Before a packet is admitted to a program, room for it is reserved in every service
+ * the program calls; each service's reservation is given back when its NF hands the packet back, or
+ * when the packet leaves the program early. A service's limit is the size of an instance's ring, so
+ * a ring cannot overflow in mid-chain and work done on a packet is never thrown away for lack of
+ * room: overload is shed at the entry.
+ */
+#ifndef NETVM_ENGINE_DATAPATH_H
+#define NETVM_ENGINE_DATAPATH_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/channel.h"
+#include "abi/flow.h"
+#include "engine/engine.h"
+
+#define BURST              64u
+#define POOLS_MAX          255u
+#define HOPS_MAX           128u /* NFs a packet visits, detours included */
+#define HANDOFF_WORDS      4096u
+#define SERVICE_TABLE_SIZE 509u /* places of the consistent-hash table; prime (Maglev) */
+
+struct classifier;
+struct worker;
+
+static inline void counter_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t counter_get(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+/* ---- programs ------------------------------------------------------------------------------ */
+
+struct step {
+	uint8_t op;   /* enum program_op */
+	uint8_t next; /* CALL: destination index that means "go on behind this step" for its NFs */
+	uint16_t reason;
+	struct service *service;
+	struct port_slot *port;
+};
+
+/* Immutable once published, freed when no buffer's state names it any more. */
+struct program {
+	uint16_t chain;
+	uint16_t direction;
+	bool fail_open;
+	uint16_t n_steps;
+	const char *name;             /* of the chain; lives as long as the engine */
+	struct counters *counters;    /* [worker]; of the chain, shared by its programs */
+	struct program *retired_next; /* control side: waiting for its last packet */
+	struct step step[];
+};
+
+/* ---- services and NFs ---------------------------------------------------------------------- */
+
+/* Which instance a flow goes to. Immutable; replaced as a whole when instances come and go. */
+struct service_view {
+	uint32_t n_instances;
+	uint32_t capacity; /* packets admitted at a time, per worker: the smallest ring */
+	struct nf *instance[SERVICE_INSTANCES_MAX];
+	uint8_t table[SERVICE_TABLE_SIZE];
+};
+
+/* What the NFs of a service may name as destination. Immutable; replaced as a whole. */
+struct destination {
+	enum netvm_destination_kind kind;
+	struct port_slot *port;
+	struct service *service;
+	const struct program *program;
+	uint16_t step;
+};
+
+struct destination_table {
+	struct destination entry[NETVM_DESTINATIONS_MAX];
+};
+
+struct service {
+	char name[NETVM_NAME_BYTES];
+	uint32_t number;
+	struct buffer_pool *pool;
+	struct service_view *view;              /* swapped by control, read by workers */
+	struct destination_table *destinations; /* likewise */
+	/* control side */
+	struct service_view *spare;      /* the next view: making one anew cannot fail */
+	struct netvm_destination *shown; /* [DESTINATIONS_MAX] what the channels show */
+	struct grant *grants;
+	unsigned n_grants;
+	struct nf *nfs;
+	struct service *next_dead; /* a retired program still calls it */
+};
+
+/* One queue of an NF as one worker sees it. */
+struct nf_queue {
+	struct netvm_ring_end rx; /* we produce */
+	struct netvm_ring_end tx; /* we consume */
+	struct netvm_ring_end stock;
+	uint32_t *sleep_ticket; /* in the channel */
+	uint32_t rung;          /* the ticket we rang for last */
+	int fd;
+	bool staged;
+};
+
+/* One NF as one worker sees it. */
+struct nf_link {
+	struct nf *nf;
+	uint32_t n_stock;                        /* empties the NF owns through this worker */
+	bool faulty;                             /* broke the ring's law: not read any more */
+	bool dirty;                              /* on the worker's list of links to publish */
+	struct netvm_worker_state *worker_state; /* in the channel */
+	struct counters counters;
+	struct nf_queue queue[NETVM_QUEUES_MAX];
+};
+
+struct nf {
+	char name[NETVM_NAME_BYTES];
+	uint16_t number;
+	uint16_t owner; /* OWNER_NF + number */
+	uint32_t n_workers;
+	uint32_t n_queues;
+	uint32_t features;
+	uint32_t rx_words;
+	uint32_t stock_quota;
+	struct service *service;
+	struct buffer_pool *pool;
+	struct nf_link *link; /* [worker] */
+	struct netvm_channel *channel;
+	struct nf *next; /* of the service */
+	uint32_t destination_version;
+	bool draining;
+	bool fault_told;
+	int worker_fd[NETVM_WORKERS_MAX];
+};
+
+/* ---- ports --------------------------------------------------------------------------------- */
+
+struct port_slot {
+	struct port *port; /* NULL: gone */
+	struct buffer_pool *pool;
+	uint16_t number;
+	bool up;
+	bool waits;
+	struct counters *counters; /* [worker] */
+	struct program *out;       /* the one-step program "out of this port" */
+	struct tx_batch *batch[NETVM_WORKERS_MAX];
+};
+
+/* Packets of one worker waiting for one port. */
+struct tx_batch {
+	uint16_t n;
+	uint64_t words[BURST];
+};
+
+struct rx_slot {
+	struct port_slot *slot;
+	struct port_queue *queue;
+	int fd;
+	bool spread; /* software RSS over the workers */
+};
+
+/* ---- steering ------------------------------------------------------------------------------ */
+
+struct steering {
+	uint32_t version;
+	uint32_t n_programs;
+	struct program **program;
+	struct classifier *classifier; /* NULL: no rule needs a look into the packet */
+	/* Programs a port can lead to, and the one when there is just one. */
+	struct {
+		const struct program *only;
+		bool classify;
+	} entry[ENGINE_PORTS_MAX];
+};
+
+/* A packet's identity for steering; one cache entry's key. */
+struct flow_id {
+	struct netvm_flow_key key;
+	uint16_t in_port;
+	uint16_t pad;
+};
+_Static_assert(sizeof(struct flow_id) == 48, "compared as three vectors");
+
+struct flow_entry {
+	struct flow_id id;
+	uint32_t version; /* of the steering that filled it; 0 never */
+	uint32_t pad;
+	const struct program *program; /* NULL: no rule matches */
+};
+_Static_assert(sizeof(struct flow_entry) == 64, "one flow to a cache line");
+
+/* ---- the worker ---------------------------------------------------------------------------- */
+
+struct worker_call {
+	void (*function)(struct worker *worker, void *arg);
+	void *arg;
+	uint32_t done;
+};
+
+struct worker {
+	struct engine *engine;
+	uint32_t id;
+	uint32_t n_workers;
+	struct worker_call *call; /* set by control, cleared by the worker */
+	uint32_t sleeping;        /* read by control and other workers */
+	int cpu;
+	int wake_fd;
+	int epoll_fd;
+	pthread_t thread;
+	bool stop;
+	bool busy;
+
+	struct rx_slot rx[ENGINE_PORTS_MAX];
+	uint32_t n_rx;
+	struct nf_link *link[ENGINE_NFS_MAX];
+	uint32_t n_links;
+	struct nf_link *dirty[ENGINE_NFS_MAX];
+	uint32_t n_dirty;
+	struct port_slot *tx_dirty[ENGINE_PORTS_MAX];
+	uint32_t n_tx_dirty;
+	struct tx_batch *tx[ENGINE_PORTS_MAX];
+	struct port_slot
+		*tx_complete[ENGINE_PORTS_MAX]; /* ports with packets outstanding in a device */
+	uint32_t n_tx_complete;
+	struct buffer_cache *cache[POOLS_MAX];
+	struct netvm_ring_end handoff_to[NETVM_WORKERS_MAX];
+	struct netvm_ring_end handoff_from[NETVM_WORKERS_MAX];
+
+	const struct steering *steering;
+	struct flow_entry *flow_cache;
+	uint32_t flow_cache_mask;
+	uint32_t reserved[ENGINE_SERVICES_MAX];
+
+	uint32_t sleep_ticket;
+	uint32_t handed_to; /* workers with unpublished words, a bit each */
+	uint64_t now_tsc;
+
+	/* counters */
+	uint64_t received, injected, sent, consumed, copied;
+	uint64_t drops[DROP_REASONS];
+	uint64_t turns, busy_turns, sleeps;
+	uint64_t flow_hits, flow_misses;
+};
+
+struct engine {
+	struct engine_options options;
+	unsigned n_workers;
+	struct worker *worker[NETVM_WORKERS_MAX];
+	void *handoff_memory;
+	struct port_slot port[ENGINE_PORTS_MAX];
+	struct nf *nf[ENGINE_NFS_MAX];
+	struct service *service[ENGINE_SERVICES_MAX];
+	struct buffer_pool *pool[POOLS_MAX];
+	struct steering *steering;
+	struct program *retired;       /* wait for their last packet */
+	struct service *dead_services; /* wait for retired programs */
+	struct chain_books *chains;
+	/* clock: tsc -> CLOCK_MONOTONIC */
+	uint64_t tsc_base, ns_base;
+	double ns_per_tsc;
+};
+
+/* ---- between the files --------------------------------------------------------------------- */
+
+/* worker.c */
+int worker_start(struct worker *worker, struct error *error);
+void worker_stop(struct worker *worker);
+/*
+ * Ask the worker to run `function` between two turns, and wait until it has. A worker takes one
+ * call at a time; `call` must live until then. Control thread only.
+ */
+void worker_post(struct worker *worker, struct worker_call *call,
+	void (*function)(struct worker *worker, void *arg), void *arg);
+void worker_await(struct worker_call *call);
+/* Run `function` on the worker between two turns; returns when it has. Control thread only. */
+void worker_call(
+	struct worker *worker, void (*function)(struct worker *worker, void *arg), void *arg);
+void workers_call(
+	struct engine *engine, void (*function)(struct worker *worker, void *arg), void *arg);
+void worker_wake(struct worker *worker);
+
+/* input.c: all return the number of packets moved */
+unsigned input_turn(struct worker *worker);
+void input_classify(struct worker *worker, struct buffer_pool *pool, uint64_t *words, unsigned n);
+uint32_t input_hash(struct buffer_pool *pool, uint64_t word);
+
+/* program.c */
+void program_admit(struct worker *worker, const struct program *program, struct buffer_pool *pool,
+	uint64_t *words, unsigned n);
+/* Reserve from `step` on; returns how many of n fit. */
+unsigned program_reserve(
+	struct worker *worker, const struct program *program, unsigned step, unsigned n);
+/* Give back what n packets had reserved from `step` on. */
+void program_leave(struct worker *worker, const struct program *program, unsigned step, unsigned n);
+/* Packets are owned by the engine and reserved from `step` on. */
+void program_run(struct worker *worker, const struct program *program, unsigned step,
+	struct buffer_pool *pool, uint64_t *words, unsigned n);
+/* How many packets could be reserved for now. */
+unsigned program_room(const struct worker *worker, const struct program *program, unsigned step);
+/* Through a service outside the program, then on at `step` (program may be NULL: nowhere). */
+void program_detour(struct worker *worker, struct service *service, const struct program *program,
+	unsigned step, struct buffer_pool *pool, uint64_t *words, unsigned n);
+
+/* border.c */
+/* Hand over to an NF; returns how many its ring took. */
+unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue,
+	const struct program *program, unsigned step, unsigned next, struct buffer_pool *pool,
+	const uint64_t *words, unsigned n);
+unsigned border_turn(struct worker *worker);
+void border_publish(struct worker *worker);
+/* Before sleeping: show the ticket (0: awake) to every NF; true when some ring has words. */
+bool border_sleep(struct worker *worker, uint32_t ticket);
+
+/* output.c */
+void output_send(struct worker *worker, struct port_slot *slot, struct counters *chain,
+	struct buffer_pool *pool, uint64_t *words, unsigned n);
+unsigned output_handoff(
+	struct worker *worker, unsigned to, const struct buffer_pool *pool, uint64_t word);
+unsigned output_turn(struct worker *worker);
+void output_flush(struct worker *worker);
+void output_publish(struct worker *worker);
+/* Copy a burst into another pool; words are replaced, packets that find no buffer are dropped. */
+unsigned output_copy(struct worker *worker, struct buffer_pool *from, struct buffer_pool *to,
+	struct counters *blame, uint64_t *words, unsigned n);
+/* The only way to end a packet other than sending or consuming it. `blame` may be NULL. */
+void output_drop(struct worker *worker, enum drop_reason reason, struct counters *blame,
+	struct buffer_pool *pool, const uint64_t *words, unsigned n);
+void output_consume(
+	struct worker *worker, struct buffer_pool *pool, const uint64_t *words, unsigned n);
+
+/* classifier.c */
+const struct program *classifier_lookup(const struct steering *steering, const struct flow_id *id);
+
+#endif

@@ -1,0 +1,197 @@
+/*
+ * Where packets enter a worker: port queues, software RSS, classification. Runs on workers.
+ *
+ * A port all of whose packets take one program needs no look into the packet. Else the flow cache
+ * (exact match, one line per flow, two ways) answers, and behind it the classifier, whose cost the
+ * configuration bounds. A cache entry carries the version of the steering that made it, so a change
+ * of steering empties the cache at once without touching it.
+ */
+#include <string.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_prefetch.h>
+
+#include "engine/datapath.h"
+
+uint32_t input_hash(struct buffer_pool *pool, uint64_t word)
+{
+	struct buffer_state *state = buffer_state(pool, word);
+
+	if (!state->has_hash) {
+		struct netvm_flow_key key;
+
+		netvm_flow_extract(buffer_data(pool, word), netvm_desc_length(word), &key);
+		state->flow_hash = netvm_flow_hash(&key);
+		state->has_hash = 1;
+	}
+	return state->flow_hash;
+}
+
+/* Two entries side by side may hold a flow; the older way is replaced. */
+static const struct program *find_flow(
+	struct worker *worker, const struct flow_id *id, uint32_t hash)
+{
+	struct flow_entry *set = &worker->flow_cache[(hash * 2) & worker->flow_cache_mask];
+	uint32_t version = worker->steering->version;
+
+	for (int way = 0; way < 2; way++) {
+		if (set[way].version == version && memcmp(&set[way].id, id, sizeof(*id)) == 0) {
+			worker->flow_hits++;
+			return set[way].program;
+		}
+	}
+	worker->flow_misses++;
+	set[1] = set[0];
+	set[0].id = *id;
+	set[0].version = version;
+	set[0].program = classifier_lookup(worker->steering, id);
+	return set[0].program;
+}
+
+static const struct program *classify(
+	struct worker *worker, struct buffer_pool *pool, uint64_t word)
+{
+	struct buffer_state *state = buffer_state(pool, word);
+	const struct steering *steering = worker->steering;
+	struct flow_id id = {.in_port = state->in_port};
+
+	if (!steering->entry[state->in_port].classify)
+		return steering->entry[state->in_port].only;
+	netvm_flow_extract(buffer_data(pool, word), netvm_desc_length(word), &id.key);
+	if (!state->has_hash) {
+		state->flow_hash = netvm_flow_hash(&id.key);
+		state->has_hash = 1;
+	}
+	return find_flow(worker, &id, state->flow_hash);
+}
+
+static void admit(struct worker *worker, const struct program *program, struct buffer_pool *pool,
+	uint64_t *words, unsigned n)
+{
+	if (likely(program))
+		program_admit(worker, program, pool, words, n);
+	else
+		output_drop(worker, DROP_NO_FLOW,
+			&worker->engine->port[buffer_state(pool, words[0])->in_port]
+				 .counters[worker->id],
+			pool, words, n);
+}
+
+void input_classify(struct worker *worker, struct buffer_pool *pool, uint64_t *words, unsigned n)
+{
+	const struct program *program = classify(worker, pool, words[0]);
+	unsigned first = 0;
+
+	for (unsigned i = 1; i < n; i++) {
+		const struct program *other = classify(worker, pool, words[i]);
+
+		if (other == program)
+			continue;
+		admit(worker, program, pool, words + first, i - first);
+		program = other;
+		first = i;
+	}
+	admit(worker, program, pool, words + first, n - first);
+}
+
+/* Software RSS: keep what hashes to this worker, hand the others over. */
+static void spread(struct worker *worker, struct rx_slot *rx, uint64_t *words, unsigned n)
+{
+	struct buffer_pool *pool = rx->slot->pool;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned to =
+			(uint32_t)(((uint64_t)input_hash(pool, words[i]) * worker->n_workers) >>
+				   32);
+
+		if (to == worker->id)
+			words[kept++] = words[i];
+		else if (!output_handoff(worker, to, pool, words[i]))
+			output_drop(worker, DROP_HANDOFF_FULL, &rx->slot->counters[worker->id],
+				pool, &words[i], 1);
+	}
+	if (kept)
+		input_classify(worker, pool, words, kept);
+}
+
+/* A burst from a driver becomes packets: from here on they are accounted for. */
+static void receive(struct worker *worker, struct rx_slot *rx, const uint64_t *words, unsigned n)
+{
+	struct buffer_pool *pool = rx->slot->pool;
+	struct counters *books = &rx->slot->counters[worker->id];
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct buffer_state *state = buffer_state(pool, words[i]);
+
+		state->is_packet = 1;
+		state->hops = 0;
+		state->has_hash = 0;
+		state->in_port = rx->slot->number;
+		state->program = NULL;
+		state->step = 0;
+		state->arrival_tsc = worker->now_tsc;
+		bytes += netvm_desc_length(words[i]);
+	}
+	counter_add(&worker->received, n);
+	counter_add(&books->rx_pkts, n);
+	counter_add(&books->rx_bytes, bytes);
+	counter_add(&books->rx_bursts, 1);
+}
+
+/* How many packets a source that can wait may give now. */
+static unsigned source_room(const struct worker *worker, const struct rx_slot *rx)
+{
+	const struct steering *steering = worker->steering;
+	unsigned room = BURST;
+
+	if (rx->spread)
+		return BURST;
+	if (!steering->entry[rx->slot->number].classify) {
+		const struct program *only = steering->entry[rx->slot->number].only;
+
+		return only ? program_room(worker, only, 0) : BURST;
+	}
+	for (unsigned i = 0; i < steering->n_programs && room > 0; i++) {
+		unsigned fits = program_room(worker, steering->program[i], 0);
+
+		if (fits < room)
+			room = fits;
+	}
+	return room;
+}
+
+static unsigned poll_port(struct worker *worker, struct rx_slot *rx)
+{
+	struct port *port = rx->slot->port;
+	uint64_t words[BURST];
+	unsigned n;
+
+	if (rx->slot->waits && source_room(worker, rx) < BURST)
+		return 0;
+	n = port->ops->rx(rx->queue, words, BURST);
+	if (n == 0)
+		return 0;
+	receive(worker, rx, words, n);
+	if (rx->spread)
+		spread(worker, rx, words, n);
+	else if (!worker->steering->entry[rx->slot->number].classify)
+		admit(worker, worker->steering->entry[rx->slot->number].only, rx->slot->pool, words,
+			n);
+	else
+		input_classify(worker, rx->slot->pool, words, n);
+	return n;
+}
+
+unsigned input_turn(struct worker *worker)
+{
+	unsigned moved = 0;
+
+	for (unsigned i = 0; i < worker->n_rx; i++)
+		moved += poll_port(worker, &worker->rx[i]);
+	for (unsigned i = 0; i < worker->n_tx_complete; i++)
+		worker->tx_complete[i]->port->ops->complete(
+			&worker->tx_complete[i]->port->tx[worker->id]);
+	return moved;
+}

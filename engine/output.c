@@ -1,0 +1,259 @@
+/*
+ * Where packets leave a worker: ports, other workers, other groups, and drops. Runs on workers.
+ */
+#include <string.h>
+
+#include <rte_branch_prediction.h>
+
+#include "engine/datapath.h"
+
+static void count_sent(struct worker *worker, struct port_slot *slot, uint64_t pkts, uint64_t bytes)
+{
+	struct counters *books = &slot->counters[worker->id];
+
+	counter_add(&worker->sent, pkts);
+	counter_add(&books->tx_pkts, pkts);
+	counter_add(&books->tx_bytes, bytes);
+	counter_add(&books->tx_bursts, pkts > 0);
+}
+
+static void flush_port(struct worker *worker, struct port_slot *slot)
+{
+	struct tx_batch *batch = worker->tx[slot->number];
+	struct port *port = slot->port;
+	unsigned n = batch->n, sent;
+	uint64_t bytes = 0;
+
+	batch->n = 0;
+	if (n == 0)
+		return;
+	if (unlikely(!port || !slot->up)) {
+		output_drop(worker, DROP_PORT_DOWN, &slot->counters[worker->id], slot->pool,
+			batch->words, n);
+		return;
+	}
+	/* Lengths first: accepted buffers are the driver's. */
+	for (unsigned i = 0; i < n; i++)
+		bytes += netvm_desc_length(batch->words[i]);
+	sent = port->ops->tx(&port->tx[worker->id], batch->words, n);
+	for (unsigned i = sent; i < n; i++)
+		bytes -= netvm_desc_length(batch->words[i]);
+	count_sent(worker, slot, sent, bytes);
+	if (unlikely(sent < n))
+		output_drop(worker, DROP_PORT_TX_FULL, &slot->counters[worker->id], port->pool,
+			batch->words + sent, n - sent);
+}
+
+void output_flush(struct worker *worker)
+{
+	for (unsigned i = 0; i < worker->n_tx_dirty; i++)
+		flush_port(worker, worker->tx_dirty[i]);
+	worker->n_tx_dirty = 0;
+}
+
+static void append(struct worker *worker, struct port_slot *slot, const uint64_t *words, unsigned n)
+{
+	struct tx_batch *batch = worker->tx[slot->number];
+
+	if (batch->n == 0)
+		worker->tx_dirty[worker->n_tx_dirty++] = slot;
+	while (n > 0) {
+		unsigned some = BURST - batch->n < n ? BURST - batch->n : n;
+
+		memcpy(batch->words + batch->n, words, some * sizeof(*words));
+		batch->n = (uint16_t)(batch->n + some);
+		words += some;
+		n -= some;
+		if (batch->n == BURST)
+			flush_port(worker, slot);
+	}
+}
+
+/* A port with fewer queues than workers is served by the workers that have one. */
+static void hand_to_owner(struct worker *worker, struct port_slot *slot, struct buffer_pool *pool,
+	const uint64_t *words, unsigned n)
+{
+	unsigned owner = worker->id % slot->port->n_tx_queues;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct buffer_state *state = buffer_state(pool, words[i]);
+
+		state->program = slot->out;
+		state->step = 0;
+		if (!output_handoff(worker, owner, pool, words[i]))
+			output_drop(worker, DROP_HANDOFF_FULL, &slot->counters[worker->id], pool,
+				&words[i], 1);
+	}
+}
+
+/* Drop what the port cannot send; returns how many stay, moved to the front. */
+static unsigned drop_too_long(struct worker *worker, struct port_slot *slot,
+	struct buffer_pool *pool, uint64_t *words, unsigned n)
+{
+	uint32_t limit = slot->port->frame_bytes_max;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (likely(netvm_desc_length(words[i]) <= limit))
+			words[kept++] = words[i];
+		else
+			output_drop(worker, DROP_PORT_TX_SIZE, &slot->counters[worker->id], pool,
+				&words[i], 1);
+	}
+	return kept;
+}
+
+void output_send(struct worker *worker, struct port_slot *slot, struct counters *chain,
+	struct buffer_pool *pool, uint64_t *words, unsigned n)
+{
+	struct counters *blame = &slot->counters[worker->id];
+	uint64_t bytes = 0;
+
+	if (unlikely(!slot->port || !slot->up)) {
+		output_drop(worker, DROP_PORT_DOWN, blame, pool, words, n);
+		return;
+	}
+	if (unlikely(slot->pool != pool)) {
+		n = output_copy(worker, pool, slot->pool, blame, words, n);
+		pool = slot->pool;
+	}
+	n = drop_too_long(worker, slot, pool, words, n);
+	if (chain) {
+		for (unsigned i = 0; i < n; i++)
+			bytes += netvm_desc_length(words[i]);
+		counter_add(&chain->tx_pkts, n);
+		counter_add(&chain->tx_bytes, bytes);
+		counter_add(&chain->tx_bursts, n > 0);
+	}
+	if (likely(worker->id < slot->port->n_tx_queues))
+		append(worker, slot, words, n);
+	else
+		hand_to_owner(worker, slot, pool, words, n);
+}
+
+/* The verdict field of a word between workers says which pool it belongs to. */
+unsigned output_handoff(
+	struct worker *worker, unsigned to, const struct buffer_pool *pool, uint64_t word)
+{
+	struct netvm_ring_end *ring = &worker->handoff_to[to];
+
+	if (netvm_ring_room(ring, 1) == 0)
+		return 0;
+	netvm_ring_stage(ring, netvm_desc_set_verdict(word, pool->number));
+	worker->handed_to |= 1u << to;
+	return 1;
+}
+
+/* A run of packets from another worker: on with their program, or fresh ones to classify. */
+static void take_over(struct worker *worker, struct buffer_pool *pool, uint64_t *words, unsigned n)
+{
+	unsigned i = 0;
+
+	while (i < n) {
+		const struct buffer_state *state = buffer_state(pool, words[i]);
+		const struct program *program = state->program;
+		unsigned step = state->step, first = i;
+
+		do
+			i++;
+		while (i < n && buffer_state(pool, words[i])->program == program &&
+			buffer_state(pool, words[i])->step == step);
+		if (program)
+			program_run(worker, program, step, pool, words + first, i - first);
+		else
+			input_classify(worker, pool, words + first, i - first);
+	}
+}
+
+unsigned output_turn(struct worker *worker)
+{
+	unsigned moved = 0;
+
+	for (unsigned from = 0; from < worker->n_workers; from++) {
+		uint64_t words[BURST];
+		uint32_t n, i = 0;
+
+		if (from == worker->id)
+			continue;
+		n = netvm_ring_take(&worker->handoff_from[from], words, BURST);
+		moved += n;
+		while (i < n) {
+			uint32_t first = i, number = netvm_desc_verdict(words[i]);
+
+			for (; i < n && netvm_desc_verdict(words[i]) == number; i++)
+				words[i] = netvm_desc_set_verdict(words[i], 0);
+			take_over(worker, worker->cache[number]->pool, words + first, i - first);
+		}
+	}
+	return moved;
+}
+
+void output_publish(struct worker *worker)
+{
+	uint32_t mask = worker->handed_to;
+
+	if (mask == 0)
+		return;
+	worker->handed_to = 0;
+	for (unsigned to = 0; to < worker->n_workers; to++) {
+		if (!(mask & 1u << to))
+			continue;
+		netvm_ring_publish(&worker->handoff_to[to]);
+		worker_wake(worker->engine->worker[to]);
+	}
+}
+
+/* What the daemon knows of a packet goes with its copy; handle and owner are the new buffer's. */
+static void copy_state(struct buffer_state *to, const struct buffer_state *from)
+{
+	to->is_packet = 1;
+	to->hops = from->hops;
+	to->flow_hash = from->flow_hash;
+	to->has_hash = from->has_hash;
+	to->in_port = from->in_port;
+	to->program = from->program;
+	to->step = from->step;
+	to->arrival_tsc = from->arrival_tsc;
+}
+
+unsigned output_copy(struct worker *worker, struct buffer_pool *from, struct buffer_pool *to,
+	struct counters *blame, uint64_t *words, unsigned n)
+{
+	uint64_t copy[BURST];
+	unsigned got = buffer_alloc(worker->cache[to->number], copy, n), kept = 0;
+
+	for (unsigned i = 0; i < got; i++) {
+		uint32_t length = netvm_desc_length(words[i]);
+		struct buffer_state *state = buffer_state(to, copy[i]);
+
+		if (length > buffer_room(to)) {
+			buffer_free(worker->cache[to->number], &copy[i], 1);
+			output_drop(worker, DROP_COPY_TOO_LONG, blame, from, &words[i], 1);
+			continue;
+		}
+		memcpy(buffer_data(to, copy[i]), buffer_data(from, words[i]), length);
+		copy_state(state, buffer_state(from, words[i]));
+		buffer_free(worker->cache[from->number], &words[i], 1);
+		words[kept++] = netvm_desc_set_extent(copy[i], to->headroom, length);
+	}
+	if (got < n)
+		output_drop(worker, DROP_NO_BUFFERS, blame, from, words + got, n - got);
+	counter_add(&worker->copied, kept);
+	return kept;
+}
+
+void output_drop(struct worker *worker, enum drop_reason reason, struct counters *blame,
+	struct buffer_pool *pool, const uint64_t *words, unsigned n)
+{
+	counter_add(&worker->drops[reason], n);
+	if (blame)
+		counter_add(&blame->drops[reason], n);
+	buffer_free(worker->cache[pool->number], words, n);
+}
+
+void output_consume(
+	struct worker *worker, struct buffer_pool *pool, const uint64_t *words, unsigned n)
+{
+	counter_add(&worker->consumed, n);
+	buffer_free(worker->cache[pool->number], words, n);
+}

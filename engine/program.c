@@ -1,0 +1,207 @@
+/*
+ * Programs: admitting packets, running steps, leaving early. Runs on workers.
+ *
+ * A burst on a program is at one step at a time. CALL hands it to an NF and ends here; border.c
+ * comes back with the same program and the next step when the NF said "next".
+ */
+#include <rte_branch_prediction.h>
+
+#include "engine/datapath.h"
+
+static const struct service_view *view_of(const struct service *service)
+{
+	return __atomic_load_n(&service->view, __ATOMIC_ACQUIRE);
+}
+
+unsigned program_room(const struct worker *worker, const struct program *program, unsigned step)
+{
+	uint32_t room = UINT32_MAX;
+
+	for (; step < program->n_steps; step++) {
+		const struct step *s = &program->step[step];
+		uint32_t used, capacity;
+
+		if (s->op != PROGRAM_CALL)
+			continue;
+		capacity = view_of(s->service)->capacity;
+		used = worker->reserved[s->service->number];
+		if (capacity == 0)
+			continue; /* nobody there: the step decides by the chain's failure mode */
+		if (used >= capacity)
+			return 0;
+		if (capacity - used < room)
+			room = capacity - used;
+	}
+	return room;
+}
+
+unsigned program_reserve(
+	struct worker *worker, const struct program *program, unsigned step, unsigned n)
+{
+	unsigned room = program_room(worker, program, step);
+
+	if (n > room)
+		n = room;
+	for (; step < program->n_steps; step++)
+		if (program->step[step].op == PROGRAM_CALL)
+			worker->reserved[program->step[step].service->number] += n;
+	return n;
+}
+
+void program_leave(struct worker *worker, const struct program *program, unsigned step, unsigned n)
+{
+	for (; step < program->n_steps; step++)
+		if (program->step[step].op == PROGRAM_CALL)
+			worker->reserved[program->step[step].service->number] -= n;
+}
+
+/* The instance and queue for each packet by its flow; packets come one by one, rings batch. */
+static unsigned put_spread(struct worker *worker, const struct service_view *view,
+	const struct program *program, unsigned step, unsigned next, struct buffer_pool *pool,
+	uint64_t *words, unsigned n)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t hash = input_hash(pool, words[i]);
+		struct nf *nf = view->instance[view->table[hash % SERVICE_TABLE_SIZE]];
+		unsigned queue = (hash >> 16) % nf->n_queues;
+
+		if (!border_put(worker, nf, queue, program, step, next, pool, &words[i], 1))
+			words[left++] = words[i];
+	}
+	return n - left;
+}
+
+/*
+ * Hand packets to the service, to go on at `step` of `program` afterwards. The service is reserved
+ * for; what does not fit all the same (an NF that lies about its ring) is dropped, with all the
+ * packets had reserved. The packets not taken are the last ones of `words`.
+ */
+static void call_service(struct worker *worker, struct service *service,
+	const struct program *program, unsigned step, unsigned next, struct buffer_pool *pool,
+	uint64_t *words, unsigned n)
+{
+	const struct service_view *view = view_of(service);
+	unsigned put;
+
+	if (view->n_instances == 1 && view->instance[0]->n_queues == 1) {
+		put = border_put(worker, view->instance[0], 0, program, step, next, pool, words, n);
+		words += put;
+	} else {
+		put = put_spread(worker, view, program, step, next, pool, words, n);
+	}
+	if (likely(put == n))
+		return;
+	n -= put;
+	worker->reserved[service->number] -= n;
+	if (program)
+		program_leave(worker, program, step, n);
+	output_drop(worker, DROP_SERVICE_OVERLOAD, &view->instance[0]->link[worker->id].counters,
+		pool, words, n);
+}
+
+void program_detour(struct worker *worker, struct service *service, const struct program *program,
+	unsigned step, struct buffer_pool *pool, uint64_t *words, unsigned n)
+{
+	struct counters *blame = program ? &program->counters[worker->id] : NULL;
+	const struct service_view *view = view_of(service);
+	uint32_t used = worker->reserved[service->number];
+	unsigned fit = view->capacity > used ? view->capacity - used : 0, kept = 0;
+	enum drop_reason reason = view->n_instances ? DROP_SERVICE_OVERLOAD : DROP_SERVICE_DOWN;
+
+	for (unsigned i = 0; i < n; i++) {
+		bool loops = buffer_state(pool, words[i])->hops >= HOPS_MAX;
+
+		if (kept < fit && !loops) {
+			words[kept++] = words[i];
+			continue;
+		}
+		if (program)
+			program_leave(worker, program, step, 1);
+		output_drop(worker, loops ? DROP_LOOP : reason, blame, pool, &words[i], 1);
+	}
+	worker->reserved[service->number] += kept;
+	if (kept)
+		call_service(worker, service, program, step, NETVM_VERDICT_NEXT, pool, words, kept);
+}
+
+/* Into the pool of the group whose service or port comes next; the rest was dropped on the way. */
+static unsigned cross(struct worker *worker, const struct program *program, unsigned step,
+	struct buffer_pool **pool, struct buffer_pool *to, uint64_t *words, unsigned n)
+{
+	unsigned copied;
+
+	if (likely(*pool == to))
+		return n;
+	copied = output_copy(worker, *pool, to, &program->counters[worker->id], words, n);
+	program_leave(worker, program, step, n - copied);
+	*pool = to;
+	return copied;
+}
+
+void program_run(struct worker *worker, const struct program *program, unsigned step,
+	struct buffer_pool *pool, uint64_t *words, unsigned n)
+{
+	struct counters *books = &program->counters[worker->id];
+
+	for (; n > 0 && step < program->n_steps; step++) {
+		const struct step *s = &program->step[step];
+
+		if (s->op == PROGRAM_OUTPUT) {
+			output_send(worker, s->port, books, pool, words, n);
+			return;
+		}
+		if (s->op == PROGRAM_DROP) {
+			output_drop(worker, s->reason, books, pool, words, n);
+			return;
+		}
+		if (view_of(s->service)->n_instances > 0) {
+			n = cross(worker, program, step, &pool, s->service->pool, words, n);
+			call_service(
+				worker, s->service, program, step + 1, s->next, pool, words, n);
+			return;
+		}
+		if (!program->fail_open) {
+			program_leave(worker, program, step, n);
+			output_drop(worker, DROP_SERVICE_DOWN, books, pool, words, n);
+			return;
+		}
+		worker->reserved[s->service->number] -= n;
+	}
+}
+
+/* A chain that fails closed with a service down takes nothing in: no work is done in vain. */
+static bool is_down(const struct program *program)
+{
+	if (program->fail_open)
+		return false;
+	for (unsigned i = 0; i < program->n_steps; i++)
+		if (program->step[i].op == PROGRAM_CALL &&
+			view_of(program->step[i].service)->n_instances == 0)
+			return true;
+	return false;
+}
+
+void program_admit(struct worker *worker, const struct program *program, struct buffer_pool *pool,
+	uint64_t *words, unsigned n)
+{
+	struct counters *books = &program->counters[worker->id];
+	unsigned fit = 0;
+	uint64_t bytes = 0;
+	enum drop_reason reason = DROP_CHAIN_OVERLOAD;
+
+	if (unlikely(is_down(program)))
+		reason = DROP_SERVICE_DOWN;
+	else
+		fit = program_reserve(worker, program, 0, n);
+	for (unsigned i = 0; i < fit; i++)
+		bytes += netvm_desc_length(words[i]);
+	counter_add(&books->rx_pkts, fit);
+	counter_add(&books->rx_bytes, bytes);
+	counter_add(&books->rx_bursts, fit > 0);
+	if (unlikely(fit < n))
+		output_drop(worker, reason, books, pool, words + fit, n - fit);
+	if (fit > 0)
+		program_run(worker, program, 0, pool, words, fit);
+}

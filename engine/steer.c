@@ -1,0 +1,357 @@
+/*
+ * Steering on the control side: compiling programs and rules, switching to them at once, and
+ * freeing old programs after their last packet. See control.h.
+ *
+ * Why no packet sees half a change: a packet gets its program when it is admitted and keeps the
+ * pointer in its private state; the pointer of the steering is swapped by each worker between two
+ * turns; and an old program is freed only when it is in no steering, in no destination table, and a
+ * scan of the state tables finds no packet on it. Since no new packet can get on it any more, such
+ * a scan needs no lock: the number of its packets only falls.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/classifier.h"
+#include "engine/control.h"
+
+/* ---- programs ------------------------------------------------------------------------------ */
+
+struct chain_books *chain_books_get(struct engine *engine, const char *name)
+{
+	struct chain_books *books;
+
+	for (books = engine->chains; books; books = books->next)
+		if (strcmp(books->name, name) == 0)
+			return books;
+	books = calloc(1, sizeof(*books));
+	if (!books)
+		return NULL;
+	books->counters = engine_counters_new(engine);
+	if (!books->counters) {
+		free(books);
+		return NULL;
+	}
+	snprintf(books->name, sizeof(books->name), "%s", name);
+	books->next = engine->chains;
+	engine->chains = books;
+	return books;
+}
+
+static int check_program(const struct program_options *options, struct error *error)
+{
+	const struct buffer_pool *pool = NULL;
+
+	if (options->n_steps < 1 || options->n_steps > PROGRAM_STEPS_MAX)
+		return error_set(error, EINVAL, "path", "at most 63 services",
+			"chain %s would have %u steps", options->name, options->n_steps);
+	if (options->step[options->n_steps - 1].op == PROGRAM_CALL)
+		return error_set(error, EINVAL, "to", "a port at the end", "chain %s has no end",
+			options->name);
+	for (unsigned i = 0; i < options->n_steps; i++) {
+		const struct program_step *step = &options->step[i];
+		const struct buffer_pool *next = step->op == PROGRAM_CALL     ? step->service->pool
+						 : step->op == PROGRAM_OUTPUT ? step->port->pool
+									      : pool;
+
+		if (pool && next != pool && !options->cross_groups)
+			return error_set(error, EINVAL, "cross_groups",
+				"services and ports of one group, or cross_groups: true to copy at "
+				"the border",
+				"chain %s crosses from group %s to group %s", options->name,
+				pool->name, next->name);
+		pool = next;
+	}
+	return 0;
+}
+
+static struct program *compile(struct engine *engine, const struct program_options *options)
+{
+	struct chain_books *books = chain_books_get(engine, options->name);
+	struct program *program =
+		calloc(1, sizeof(*program) + options->n_steps * sizeof(program->step[0]));
+
+	if (!books || !program) {
+		free(program);
+		return NULL;
+	}
+	program->chain = options->chain;
+	program->direction = options->direction;
+	program->fail_open = options->fail_open;
+	program->n_steps = (uint16_t)options->n_steps;
+	program->counters = books->counters;
+	program->name = books->name;
+	for (unsigned i = 0; i < options->n_steps; i++) {
+		const struct program_step *from = &options->step[i];
+		struct step *step = &program->step[i];
+
+		step->op = (uint8_t)from->op;
+		step->reason = (uint16_t)from->reason;
+		step->service = from->service;
+		step->port = from->port ? &engine->port[from->port->number] : NULL;
+	}
+	return program;
+}
+
+/* Its books are the port's own affair: packets that come this way were counted before. */
+struct program *program_to_port(struct engine *engine, struct port_slot *slot)
+{
+	struct program *program = calloc(1, sizeof(*program) + sizeof(program->step[0]));
+
+	if (!program)
+		return NULL;
+	program->counters = engine_counters_new(engine);
+	program->n_steps = 1;
+	program->step[0].op = PROGRAM_OUTPUT;
+	program->step[0].port = slot;
+	if (program->counters)
+		return program;
+	free(program);
+	return NULL;
+}
+
+/* ---- old programs -------------------------------------------------------------------------- */
+
+static bool has_packets(const struct engine *engine, const struct program *program)
+{
+	for (unsigned p = 0; p < POOLS_MAX; p++) {
+		const struct buffer_pool *pool = engine->pool[p];
+
+		for (uint32_t i = 0; pool && i < pool->n_buffers; i++)
+			if (pool->state[i].program == program &&
+				__atomic_load_n(&pool->state[i].owner, __ATOMIC_RELAXED) !=
+					OWNER_FREE)
+				return true;
+	}
+	return false;
+}
+
+void steer_reap(struct engine *engine)
+{
+	struct program **at = &engine->retired;
+
+	while (*at) {
+		struct program *program = *at;
+
+		if (has_packets(engine, program)) {
+			at = &program->retired_next;
+			continue;
+		}
+		*at = program->retired_next;
+		free(program);
+	}
+	services_reap(engine);
+}
+
+static void retire(struct engine *engine, struct steering *steering)
+{
+	for (unsigned i = 0; i < steering->n_programs; i++) {
+		steering->program[i]->retired_next = engine->retired;
+		engine->retired = steering->program[i];
+	}
+	classifier_destroy(steering->classifier);
+	free(steering->program);
+	free(steering);
+}
+
+/* ---- steering ------------------------------------------------------------------------------ */
+
+struct steering *steering_empty(void)
+{
+	struct steering *steering = calloc(1, sizeof(*steering));
+
+	if (steering)
+		steering->version = 1;
+	return steering;
+}
+
+/* Programs of a steering that was never published. */
+static void steering_abandon(struct steering *steering)
+{
+	for (unsigned i = 0; i < steering->n_programs; i++)
+		free(steering->program[i]);
+	classifier_destroy(steering->classifier);
+	free(steering->program);
+	free(steering);
+}
+
+void steering_free_all(struct engine *engine)
+{
+	struct chain_books *books;
+
+	if (engine->steering)
+		retire(engine, engine->steering);
+	while (engine->retired) {
+		struct program *program = engine->retired;
+
+		engine->retired = program->retired_next;
+		free(program);
+	}
+	services_reap(engine);
+	for (unsigned i = 0; i < ENGINE_PORTS_MAX; i++) {
+		struct port_slot *slot = &engine->port[i];
+
+		if (slot->out)
+			free(slot->out->counters);
+		free(slot->out);
+		free(slot->counters);
+		for (unsigned w = 0; w < engine->n_workers; w++)
+			free(slot->batch[w]);
+	}
+	while ((books = engine->chains)) {
+		engine->chains = books->next;
+		free(books->counters);
+		free(books);
+	}
+}
+
+/* A rule that takes every packet of its port. */
+static bool takes_all(const struct match *match)
+{
+	return !match->eth_type && !match->has_vlan && !match->family && !match->has_protocol &&
+	       !match->src_prefix && !match->dst_prefix && match->src_port_min == 0 &&
+	       match->src_port_max == UINT16_MAX && match->dst_port_min == 0 &&
+	       match->dst_port_max == UINT16_MAX;
+}
+
+/*
+ * Which ports need a look into the packet: those whose best rule does not take all. A port's other
+ * rules below a take-all never match and do not matter.
+ */
+static void set_entries(struct steering *steering, const struct rule *rules, unsigned n)
+{
+	for (unsigned port = 0; port < ENGINE_PORTS_MAX; port++) {
+		const struct rule *best = NULL;
+
+		for (unsigned i = 0; i < n; i++) {
+			const struct rule *rule = &rules[i];
+
+			if (rule->match.in_port && rule->match.in_port->number != port)
+				continue;
+			if (!best || rule->priority > best->priority)
+				best = rule;
+		}
+		if (best && takes_all(&best->match))
+			steering->entry[port].only = steering->program[best->program];
+		else
+			steering->entry[port].classify = best != NULL;
+	}
+}
+
+static bool needs_classifier(const struct steering *steering)
+{
+	for (unsigned port = 0; port < ENGINE_PORTS_MAX; port++)
+		if (steering->entry[port].classify)
+			return true;
+	return false;
+}
+
+static int build(struct engine *engine, const struct program_options *programs, unsigned n_programs,
+	const struct rule *rules, unsigned n_rules, struct steering *steering, struct error *error)
+{
+	steering->program = calloc(n_programs ? n_programs : 1, sizeof(*steering->program));
+	if (!steering->program)
+		return error_set(error, ENOMEM, "chains", "", "out of memory");
+	for (unsigned i = 0; i < n_programs; i++) {
+		int err = check_program(&programs[i], error);
+
+		if (err)
+			return err;
+		steering->program[i] = compile(engine, &programs[i]);
+		if (!steering->program[i])
+			return error_set(error, ENOMEM, "chains", "", "out of memory");
+		steering->n_programs++;
+	}
+	set_entries(steering, rules, n_rules);
+	if (!needs_classifier(steering))
+		return 0;
+	return classifier_create(rules, n_rules, &steering->classifier, error);
+}
+
+/* ---- the chain destinations of services ---------------------------------------------------- */
+
+/* Set each CALL's "next" and list it among the destinations of its service. */
+static void link_steps(
+	struct program *program, const struct service *service, struct destinations *new)
+{
+	for (unsigned i = 0; i < program->n_steps; i++) {
+		struct destination entry = {
+			.kind = NETVM_DESTINATION_CHAIN,
+			.program = program,
+			.step = (uint16_t)(i + 1),
+		};
+		struct netvm_destination shown = {
+			.kind = NETVM_DESTINATION_CHAIN,
+			.direction = program->direction,
+			.id = program->chain,
+		};
+
+		if (program->step[i].op != PROGRAM_CALL || program->step[i].service != service)
+			continue;
+		snprintf(shown.name, sizeof(shown.name), "%s", program->name);
+		/* A full table costs clones their "next", nothing else. */
+		program->step[i].next = (uint8_t)destinations_add(new, service, &entry, &shown);
+	}
+}
+
+static int make_destinations(struct engine *engine, const struct steering *steering,
+	struct destinations *new, struct error *error)
+{
+	for (unsigned s = 0; s < ENGINE_SERVICES_MAX; s++) {
+		struct service *service = engine->service[s];
+		int err;
+
+		if (!service)
+			continue;
+		err = destinations_begin(&new[s], engine, service);
+		if (err) {
+			while (s-- > 0)
+				if (engine->service[s])
+					destinations_abort(&new[s]);
+			return error_set(error, -err, "chains", "", "service %s: %s", service->name,
+				strerror(-err));
+		}
+		for (unsigned i = 0; i < steering->n_programs; i++)
+			link_steps(steering->program[i], service, &new[s]);
+	}
+	return 0;
+}
+
+static void switch_steering(struct worker *worker, void *arg)
+{
+	worker->steering = arg;
+}
+
+int engine_steer(struct engine *engine, const struct program_options *programs, unsigned n_programs,
+	const struct rule *rules, unsigned n_rules, struct error *error)
+{
+	struct steering *steering = steering_empty(), *old = engine->steering;
+	struct destinations *new = calloc(ENGINE_SERVICES_MAX, sizeof(*new));
+	int err = -ENOMEM;
+
+	if (!steering || !new) {
+		error_set(error, ENOMEM, "chains", "", "out of memory");
+		goto fail;
+	}
+	steering->version = old->version + 1 ? old->version + 1 : 1;
+	err = build(engine, programs, n_programs, rules, n_rules, steering, error);
+	if (!err)
+		err = make_destinations(engine, steering, new, error);
+	if (err)
+		goto fail;
+	engine->steering = steering;
+	workers_call(engine, switch_steering, steering);
+	for (unsigned s = 0; s < ENGINE_SERVICES_MAX; s++)
+		if (engine->service[s])
+			destinations_publish(engine, engine->service[s], &new[s]);
+	free(new);
+	retire(engine, old);
+	steer_reap(engine);
+	return 0;
+fail:
+	if (steering)
+		steering_abandon(steering);
+	free(new);
+	return err;
+}
