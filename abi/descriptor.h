@@ -26,6 +26,8 @@
 
 #include <stdint.h>
 
+#include "static_assert.h"
+
 #define NETVM_INDEX_BITS      20
 #define NETVM_GENERATION_BITS 8
 #define NETVM_OFFSET_BITS     14

@@ -14,6 +14,8 @@
 
 #include <stdint.h>
 
+#include "static_assert.h"
+
 #define NETVM_FLOW_EXTENSIONS_MAX 8 /* IPv6 extension headers followed */
 #define NETVM_FLOW_VLANS_MAX      2
 
@@ -92,7 +94,7 @@ static inline void netvm_flow_ipv6(
 			return;
 		if (next == 44) {
 			/* An atomic fragment (RFC 6946) is a whole datagram. */
-			fragment |= (netvm_flow_be16(data + at + 2) & 0xfff9) != 0;
+			fragment = (netvm_flow_be16(data + at + 2) & 0xfff9) != 0;
 			bytes = 8;
 		} else if (next == 51) {
 			bytes = (data[at + 1] + 2u) * 4;
@@ -103,6 +105,9 @@ static inline void netvm_flow_ipv6(
 		if (bytes > length - at)
 			return;
 		at += bytes;
+		/* Only the first fragment has the headers behind: no fragment's key looks there. */
+		if (fragment)
+			break;
 	}
 	key->protocol = next;
 	if (!fragment)

@@ -35,6 +35,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "static_assert.h"
+
 /* Two lines: the adjacent-line prefetcher of x86 fetches pairs. */
 #define NETVM_RING_ALIGN 128
 

@@ -26,6 +26,8 @@
 
 #include <stdint.h>
 
+#include "static_assert.h"
+
 #define NETVM_SOCKET_DEFAULT "/run/netvm/nf.sock"
 #define NETVM_SOCKET_MAGIC   UINT32_C(0x314d564e) /* "NVM1" */
 

@@ -33,8 +33,8 @@
  * THREADS. A struct netvm belongs to one thread. With options.n_queues > 1 netvm_run() runs one
  * thread and one struct netvm per queue, and the packets of one flow always reach the same queue.
  *
- * BLOCKING. netvm_receive() and netvm_wait() may sleep; nothing else blocks. Idle NFs sleep and cost
- * no CPU; set options.busy to poll instead.
+ * BLOCKING. netvm_receive() may sleep, attaching and detaching wait for the host; nothing else
+ * blocks. Idle NFs sleep and cost no CPU; set options.busy to poll instead.
  *
  * CRASHES. Your crash cannot hurt the host or another group. The host takes back every buffer you
  * held, applies the failure mode of your chains, and may start you again. If the host goes away,
@@ -88,11 +88,12 @@ struct netvm_options {
 	const char *service; /* its role; default $NETVM_SERVICE, else as the host declares */
 	const char *socket;  /* default $NETVM_SOCKET, else NETVM_SOCKET_DEFAULT */
 	netvm_burst_fn *burst;
-	/* Called once per queue in its own thread before the first burst; not 0 stops the run. */
-	int (*start)(struct netvm *nf, void *arg);
 	/*
-	 * Called about every tick_ns, also when there are no packets, and once more before the end.
+	 * Called once per queue in its own thread before the first burst, and again after attaching
+	 * again. Not 0 stops the run: netvm_run() returns it when negative, else -ECANCELED.
 	 */
+	int (*start)(struct netvm *nf, void *arg);
+	/* Called about every tick_ns, also without packets, and once more before the end. */
 	void (*tick)(struct netvm *nf, void *arg);
 	uint64_t tick_ns; /* 0: never */
 	void *arg;        /* handed to all callbacks */
@@ -110,8 +111,11 @@ struct netvm_options {
  * Returns 0 after a stop, or:
  *   -ENOENT, -ECONNREFUSED  no daemon at that socket
  *   -EACCES                 not allowed to open the socket, or declared for another user
- *   -EPROTONOSUPPORT        no common ABI version with the daemon
+ *   -EPROTONOSUPPORT        no common ABI version with the daemon, or a feature it does not grant
  *   -EPERM                  refused: unknown name, name in use, other service; see netvm_error()
+ *   -ENOSPC                 refused: the host has no room for another NF
+ *   -ETIMEDOUT              the daemon accepted the connection but does not answer
+ *   -EPROTO                 what answered is no NetVM daemon, or a broken one
  *   -ECONNRESET             the host went away and options.reattach is not set
  *   -EINVAL                 options out of range; netvm_error() names the field
  */
@@ -135,7 +139,9 @@ void netvm_stop(void);
  * whose verdict is next or a destination, also those the NF allocated or cloned.
  * Ports named in netvm_destination() all exist here. Reads pcap (micro- and nanosecond, both byte
  * orders, link type Ethernet); a packet longer than a buffer is counted as `malformed`.
- * Returns 0, -errno of opening or writing, or -EBADMSG when `in` is not such a file or is cut short.
+ * Time is the file's: arrival_ns and ticks follow the time stamps.
+ * Returns 0, -errno of opening or writing, -EBADMSG when `in` is not such a file or is cut short,
+ * -ENOBUFS when the NF holds thousands of packets, or what options.start said.
  */
 struct netvm_replay_result {
 	uint64_t received;  /* packets given to the NF */
@@ -145,6 +151,7 @@ struct netvm_replay_result {
 	uint64_t injected;  /* packets the NF made itself */
 	uint64_t malformed; /* records that do not fit a buffer: not given to the NF */
 	uint64_t in_flight; /* still held by the NF at the end: 0 unless it forgot some */
+	uint64_t refused;   /* what a host would refuse: not owned, outside its buffer, no verdict */
 };
 int netvm_replay(const struct netvm_options *options, const char *in, const char *out,
 	struct netvm_replay_result *result);
@@ -154,27 +161,33 @@ int netvm_replay(const struct netvm_options *options, const char *in, const char
 /* Attach with options (burst, start, tick unused; n_queues at most 1). Errors as netvm_run(). */
 int netvm_attach(const struct netvm_options *options, struct netvm **nf);
 
-/* Send what was sent, give back what is held, unmap. NULL is fine. Ends the use of all packets. */
+/*
+ * Show what was sent, wait a moment (0.1 s at most) until the host has taken it, unmap. What is
+ * still held the host takes back. NULL is fine. Ends the use of all packets.
+ */
 void netvm_detach(struct netvm *nf);
 
 /*
  * Receive up to `max` packets (at most NETVM_BURST_MAX are taken). Waits up to timeout_ns for the
  * first one: 0 looks once, UINT64_MAX waits for ever. Sends the staged packets first. Returns the
- * number received, 0 at the time limit, -ECANCELED when the host asked this NF to stop or
- * netvm_stop() was called, -ECONNRESET when the host went away.
+ * number received, 0 at the time limit, -ECANCELED when netvm_stop() was called, or the host asked
+ * this NF to stop and nothing is left to receive, -ECONNRESET when the host went away.
  */
 int netvm_receive(
 	struct netvm *nf, struct netvm_packet *pkts, unsigned max, uint64_t timeout_ns);
 
 /*
- * Stage packets for sending, each by its verdict. The packets of a host worker's ring that is full
- * wait inside (the ring is as large as what an NF may own, so that they always fit in the end).
- * They are shown to the host at the next netvm_flush(), netvm_receive() or netvm_wait().
+ * Stage packets for sending, each by its verdict. There is always room: the ring towards the host
+ * is as large as what an NF may own (what does not fit was sent twice and is forgotten). They are
+ * shown to the host at the next netvm_flush(), netvm_receive() or netvm_sleep().
  */
 void netvm_send(struct netvm *nf, const struct netvm_packet *pkts, unsigned n);
 void netvm_flush(struct netvm *nf);
 
-/* File descriptor that becomes readable when packets arrive while this queue sleeps; for poll(). */
+/*
+ * File descriptor for poll(): readable when packets arrive while this queue sleeps, when the host
+ * goes away, and on netvm_stop().
+ */
 int netvm_fd(const struct netvm *nf);
 
 /*
@@ -195,15 +208,17 @@ void netvm_wake(struct netvm *nf);
 unsigned netvm_alloc(struct netvm *nf, struct netvm_packet *pkts, unsigned n);
 
 /*
- * Copy a packet and its metadata into an empty buffer; the clone has the same verdict, and "next"
- * means the same as for the original. Returns 0, -ENOBUFS when the stock is empty.
+ * Copy a packet and its metadata into an empty buffer; the clone has the original's verdict. Clone
+ * a received packet before you change its verdict, and the clone goes on in the original's chain;
+ * netvm_next() means nothing for it. Returns 0, -ENOBUFS when the stock is empty, -EINVAL when the
+ * packet does not lie within its buffer.
  */
 int netvm_clone(struct netvm *nf, const struct netvm_packet *pkt, struct netvm_packet *clone);
 
 /*
- * In a burst callback: keep this packet after the callback returns. Copy *pkt to keep it; send it
- * later with netvm_send(). The host counts it as in flight through this NF, and sends this NF no
- * more packets while it holds a full ring of them.
+ * In a burst callback: keep this packet (one of the callback's array) after the callback returns.
+ * Copy *pkt to keep it; send it later with netvm_send(). The host counts it as in flight through
+ * this NF, and sends this NF no more packets while it holds a full ring of them.
  */
 void netvm_hold(struct netvm *nf, struct netvm_packet *pkt);
 
@@ -236,9 +251,10 @@ static inline void netvm_to(struct netvm_packet *pkt, unsigned destination)
 
 /*
  * The verdict value that means "to port NAME" or "through service NAME" for this NF. `kind` is
- * NETVM_DESTINATION_PORT or _SERVICE. Returns the value (>= NETVM_VERDICT_FIRST_DESTINATION) or
- * -ENOENT when the manager granted no such destination. Grants may change while running: look
- * again in options.tick when netvm_destination_version() changed.
+ * NETVM_DESTINATION_PORT or _SERVICE. Returns the value (>= NETVM_VERDICT_FIRST_DESTINATION),
+ * -ENOENT when the manager granted no such destination, -EAGAIN when the host does not finish
+ * changing the table. Grants may change while running: look again in options.tick when
+ * netvm_destination_version() changed.
  */
 int netvm_destination(struct netvm *nf, enum netvm_destination_kind kind, const char *name);
 

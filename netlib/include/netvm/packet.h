@@ -140,7 +140,10 @@ uint16_t netvm_checksum(const void *data, uint32_t length, uint32_t initial);
 uint16_t netvm_checksum_update16(uint16_t checksum, uint16_t old_value, uint16_t new_value);
 uint16_t netvm_checksum_update32(uint16_t checksum, uint32_t old_value, uint32_t new_value);
 
-/* Recompute the IPv4 header checksum and, where not a fragment, that of TCP, UDP, ICMP, ICMPv6. */
+/*
+ * Recompute the IPv4 header checksum and, where not a fragment, that of TCP, UDP, ICMP, ICMPv6, of
+ * headers that netvm_parse() took without fault.
+ */
 void netvm_checksum_fix(struct netvm_headers *headers);
 
 #endif

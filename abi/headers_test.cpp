@@ -1,0 +1,2 @@
+// The headers are C++11, too.
+#include "headers_test.c"

@@ -1,0 +1,221 @@
+/*
+ * netvm_run(): attach, one thread per queue, the loop around the callback, signals, attaching
+ * again. Queue 0 runs on the caller's thread.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attachment.h"
+#include "failure.h"
+#include "stop.h"
+
+#define RETRY_FIRST_MS 50
+#define RETRY_LAST_MS  1000
+
+struct runner {
+	struct netvm_private *queue;
+	const struct netvm_options *options;
+	pthread_t thread;
+	int result;
+	char error[FAILURE_BYTES]; /* the thread's last failure, for the caller's thread */
+};
+
+/* ---- one queue ----------------------------------------------------------------------------- */
+
+static void tick(struct runner *runner, uint64_t *due_ns)
+{
+	uint64_t now_ns = clock_ns();
+
+	if (now_ns < *due_ns)
+		return;
+	runner->options->tick(&runner->queue->nf, runner->options->arg);
+	netvm_flush(&runner->queue->nf);
+	*due_ns = now_ns + runner->options->tick_ns;
+}
+
+/* Returns when told to stop (0) or when the host is lost (-ECONNRESET). */
+static int runner_loop(struct runner *runner)
+{
+	bool ticks = runner->options->tick && runner->options->tick_ns;
+	uint64_t due_ns = ticks ? clock_ns() + runner->options->tick_ns : UINT64_MAX;
+	struct netvm_packet pkts[NETVM_BURST_MAX];
+
+	while (!stop_requested()) {
+		int n = queue_take(runner->queue, pkts, NETVM_BURST_MAX);
+
+		if (n > 0)
+			queue_work(runner->queue, runner->options, pkts, (unsigned)n);
+		else if (wait_stop_asked(runner->queue))
+			return 0; /* also when the host is gone: it asked before it went */
+		else if (n < 0)
+			return n;
+		else
+			wait_idle(runner->queue, due_ns);
+		if (ticks)
+			tick(runner, &due_ns);
+	}
+	return 0;
+}
+
+/* What lay in the rings when the stop came is still worked on; the host may go on filling them. */
+static void runner_finish(struct runner *runner)
+{
+	const struct netvm_layout *layout = &runner->queue->attachment->layout;
+	uint32_t left = layout->n_workers * layout->rx_words;
+	struct netvm_packet pkts[NETVM_BURST_MAX];
+
+	while (left > 0) {
+		int n = queue_take(
+			runner->queue, pkts, left < NETVM_BURST_MAX ? left : NETVM_BURST_MAX);
+
+		if (n <= 0)
+			return;
+		queue_work(runner->queue, runner->options, pkts, (unsigned)n);
+		left -= (uint32_t)n;
+	}
+}
+
+static int runner_run(struct runner *runner)
+{
+	const struct netvm_options *options = runner->options;
+	struct netvm *nf = &runner->queue->nf;
+	int result = options->start ? options->start(nf, options->arg) : 0;
+
+	if (result != 0) {
+		netvm_stop(); /* the other queues too */
+		return result < 0 ? result : failure_set(ECANCELED, "start said %d", result);
+	}
+	result = runner_loop(runner);
+	if (result == 0)
+		runner_finish(runner);
+	if (options->tick && options->tick_ns)
+		options->tick(nf, options->arg);
+	netvm_flush(nf);
+	return result;
+}
+
+static void *runner_thread(void *arg)
+{
+	struct runner *runner = arg;
+
+	runner->result = runner_run(runner);
+	(void)snprintf(runner->error, sizeof(runner->error), "%s", netvm_error());
+	return NULL;
+}
+
+/* ---- all queues ---------------------------------------------------------------------------- */
+
+static int run_queues(struct attachment *attachment, const struct netvm_options *options)
+{
+	struct runner runner[NETVM_QUEUES_MAX];
+	unsigned n_started = 0;
+	int result = 0;
+
+	for (unsigned i = 0; i < attachment->n_queues; i++)
+		runner[i] = (struct runner){.queue = attachment->queue[i], .options = options};
+	for (unsigned i = 1; i < attachment->n_queues && result == 0; i++) {
+		int code = pthread_create(&runner[i].thread, NULL, runner_thread, &runner[i]);
+
+		if (code == 0)
+			n_started = i;
+		else
+			result = failure_set(code, "thread for queue %u: %s", i, strerror(code));
+	}
+	if (result == 0)
+		result = runner_run(&runner[0]);
+	else
+		netvm_stop();
+	for (unsigned i = 1; i <= n_started; i++) {
+		pthread_join(runner[i].thread, NULL);
+		if (result == 0 && runner[i].result != 0)
+			result = failure_set(-runner[i].result, "%s", runner[i].error);
+	}
+	return result;
+}
+
+static int run_once(const struct netvm_options *options, bool *attached)
+{
+	struct attachment *attachment;
+	int result = attachment_open(
+		&transport_socket, attachment_socket(options), options, &attachment);
+
+	*attached = result == 0;
+	if (result < 0)
+		return result;
+	result = run_queues(attachment, options);
+	attachment_close(attachment);
+	return result;
+}
+
+/* The daemon is away, or back but has not yet got to this NF. */
+static bool worth_retrying(int result)
+{
+	return result == -ECONNRESET || result == -ECONNREFUSED || result == -ENOENT ||
+	       result == -ETIMEDOUT || result == -EPERM;
+}
+
+/* False when the stop came meanwhile. */
+static bool pause_before_retry(int pause_ms)
+{
+	struct pollfd stop = {.fd = stop_fd(), .events = POLLIN};
+
+	(void)poll(&stop, 1, pause_ms);
+	return !stop_requested();
+}
+
+static int run_again_and_again(const struct netvm_options *options)
+{
+	bool was_attached = false;
+	int pause_ms = RETRY_FIRST_MS;
+
+	for (;;) {
+		bool attached;
+		int result = run_once(options, &attached);
+
+		if (!attached && result == -ECANCELED)
+			return 0; /* told to stop while attaching */
+		if (attached) {
+			was_attached = true;
+			pause_ms = RETRY_FIRST_MS;
+		}
+		if (!options->reattach || !was_attached ||
+			!(attached ? result == -ECONNRESET : worth_retrying(result)))
+			return result;
+		if (!pause_before_retry(pause_ms))
+			return 0;
+		pause_ms = pause_ms * 2 < RETRY_LAST_MS ? pause_ms * 2 : RETRY_LAST_MS;
+	}
+}
+
+/* ---- signals ------------------------------------------------------------------------------- */
+
+static void on_signal(int number)
+{
+	(void)number;
+	netvm_stop();
+}
+
+/* Without SA_RESTART: a signal must end the wait for the daemon's answer. */
+int netvm_run(const struct netvm_options *options)
+{
+	const struct sigaction action = {.sa_handler = on_signal};
+	struct sigaction old_interrupt, old_terminate;
+	int result;
+
+	if (!options->burst)
+		return failure_set(EINVAL, "burst: a callback is needed");
+	result = stop_enter();
+	if (result < 0)
+		return result;
+	sigaction(SIGINT, &action, &old_interrupt);
+	sigaction(SIGTERM, &action, &old_terminate);
+	result = run_again_and_again(options);
+	sigaction(SIGINT, &old_interrupt, NULL);
+	sigaction(SIGTERM, &old_terminate, NULL);
+	stop_leave();
+	return result;
+}

@@ -1,0 +1,586 @@
+/*
+ * A small host for tests, see test_host.h.
+ */
+#include "test_host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BUFFERS      2048u
+#define BUFFER_BYTES 2112u /* an odd number of lines, as the engine does */
+#define HEADROOM     192u
+#define RX_WORDS     256u
+#define TX_WORDS     1024u
+#define STOCK_WORDS  256u
+#define PATIENCE_NS  UINT64_C(10000000000)
+
+enum owner {
+	OWNER_HOST,
+	OWNER_NF_STOCK,
+	OWNER_NF_PACKET,
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* ---- memory -------------------------------------------------------------------------------- */
+
+static int memory_create(const char *name, size_t size, void **memory)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+		return -errno;
+	*memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return *memory == MAP_FAILED ? -errno : fd;
+}
+
+static size_t pair_bytes(void)
+{
+	return netvm_ring_size_bytes(RX_WORDS) + netvm_ring_size_bytes(TX_WORDS) +
+	       netvm_ring_size_bytes(STOCK_WORDS);
+}
+
+static void layout_fill(struct netvm_layout *layout, unsigned n_workers, unsigned n_queues)
+{
+	*layout = (struct netvm_layout){
+		.queue_offset = sizeof(struct netvm_channel),
+		.queue_stride = pair_bytes(),
+		.rx_words = RX_WORDS,
+		.tx_words = TX_WORDS,
+		.stock_words = STOCK_WORDS,
+		.n_workers = n_workers,
+		.n_queues = n_queues,
+		.group_bytes = (uint64_t)BUFFERS * BUFFER_BYTES,
+		.buffer_stride = BUFFER_BYTES,
+		.n_buffers = BUFFERS,
+		.headroom = HEADROOM,
+	};
+	layout->channel_bytes = layout->queue_offset + layout->queue_stride * n_workers * n_queues;
+}
+
+static size_t channel_bytes_max(const struct test_host *host)
+{
+	return sizeof(struct netvm_channel) +
+	       pair_bytes() * host->options.n_workers * NETVM_QUEUES_MAX;
+}
+
+static void rings_open(struct test_host *host)
+{
+	for (unsigned w = 0; w < host->layout.n_workers; w++) {
+		for (unsigned q = 0; q < host->layout.n_queues; q++) {
+			struct test_host_pair *pair = &host->pair[w][q];
+			uint8_t *at = (uint8_t *)host->channel + host->layout.queue_offset +
+				      (w * host->layout.n_queues + q) * pair_bytes();
+
+			netvm_ring_end_init(&pair->rx, at, RX_WORDS);
+			at += netvm_ring_size_bytes(RX_WORDS);
+			netvm_ring_end_init(&pair->tx, at, TX_WORDS);
+			at += netvm_ring_size_bytes(TX_WORDS);
+			netvm_ring_end_init(&pair->stock, at, STOCK_WORDS);
+		}
+	}
+}
+
+/* ---- handshake ----------------------------------------------------------------------------- */
+
+static int message_send(
+	int connection, uint16_t type, uint64_t value, const int *fds, unsigned n_fds)
+{
+	struct netvm_message message = {
+		.magic = NETVM_SOCKET_MAGIC,
+		.type = type,
+		.n_fds = (uint16_t)n_fds,
+		.value = value,
+	};
+	char control[CMSG_SPACE(sizeof(int) * 32)] = {0};
+	struct iovec part = {&message, sizeof(message)};
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (n_fds) {
+		struct cmsghdr *rights = (struct cmsghdr *)(void *)control;
+
+		header.msg_control = control;
+		header.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+		memcpy(CMSG_DATA(rights), fds, sizeof(int) * n_fds);
+	}
+	return sendmsg(connection, &header, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int offer(struct test_host *host)
+{
+	struct netvm_channel *channel = host->channel;
+
+	channel->magic = NETVM_CHANNEL_MAGIC;
+	channel->abi_min = host->options.abi_min ? host->options.abi_min : NETVM_ABI_VERSION;
+	channel->abi_max = host->options.abi_max ? host->options.abi_max : NETVM_ABI_VERSION;
+	channel->header_bytes = sizeof(*channel);
+	channel->state = NETVM_STATE_OFFERED;
+	if (host->options.fault == TEST_HOST_SENDS_GARBAGE)
+		return send(host->connection, "garbage", 7, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	if (host->options.fault == TEST_HOST_SHORT_CHANNEL && ftruncate(host->channel_fd, 4096) < 0)
+		return -errno;
+	return message_send(
+		host->connection, NETVM_MESSAGE_CHANNEL, sizeof(*channel), &host->channel_fd, 1);
+}
+
+static int hello_wait(struct test_host *host)
+{
+	struct netvm_message message;
+	ssize_t n = recv(host->connection, &message, sizeof(message), 0);
+
+	if (n != sizeof(message))
+		return n < 0 ? -errno : -ECONNRESET;
+	if (message.type != NETVM_MESSAGE_HELLO ||
+		__atomic_load_n(&host->channel->state, __ATOMIC_ACQUIRE) != NETVM_STATE_HELLO)
+		return -EPROTO;
+	host->hello = host->channel->hello;
+	return host->hello.n_queues >= 1 && host->hello.n_queues <= NETVM_QUEUES_MAX ? 0 : -EPROTO;
+}
+
+static int refuse(struct test_host *host)
+{
+	host->channel->answer.refusal = host->options.refusal;
+	strcpy(host->channel->answer.text, "the test says no");
+	__atomic_store_n(&host->channel->state, NETVM_STATE_REFUSED, __ATOMIC_RELEASE);
+	return message_send(
+		host->connection, NETVM_MESSAGE_REFUSED, host->options.refusal, NULL, 0);
+}
+
+static int doorbells_create(struct test_host *host)
+{
+	for (unsigned q = 0; q < host->layout.n_queues; q++) {
+		int ends[2];
+
+		if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+			return -errno;
+		host->bell_in[q] = ends[0];
+		host->bell_out[q] = ends[1];
+	}
+	for (unsigned w = 0; w < host->layout.n_workers; w++) {
+		host->worker_fd[w] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (host->worker_fd[w] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int ready_send(struct test_host *host)
+{
+	int fds[1 + NETVM_QUEUES_MAX + NETVM_WORKERS_MAX];
+	unsigned n = 0;
+	int result;
+
+	fds[n++] = host->group_fd;
+	for (unsigned q = 0; q < host->layout.n_queues; q++)
+		fds[n++] = host->bell_in[q];
+	for (unsigned w = 0; w < host->layout.n_workers; w++)
+		fds[n++] = host->worker_fd[w];
+	if (host->options.fault == TEST_HOST_FEW_FDS)
+		n = 2;
+	result = message_send(
+		host->connection, NETVM_MESSAGE_READY, host->layout.group_bytes, fds, n);
+	for (unsigned q = 0; q < host->layout.n_queues; q++) {
+		close(host->bell_in[q]); /* the NF's only */
+		host->bell_in[q] = -1;
+	}
+	return result;
+}
+
+static int answer(struct test_host *host)
+{
+	struct netvm_channel *channel = host->channel;
+	int result;
+
+	layout_fill(&host->layout, host->options.n_workers, host->hello.n_queues);
+	if (ftruncate(host->channel_fd, (off_t)host->layout.channel_bytes) < 0)
+		return -errno;
+	rings_open(host);
+	channel->layout = host->layout;
+	if (host->options.spoil)
+		host->options.spoil(&channel->layout);
+	channel->answer.abi_version = NETVM_ABI_VERSION;
+	channel->answer.features = host->hello.features;
+	memcpy(channel->answer.name, host->hello.name, NETVM_NAME_BYTES);
+	memcpy(channel->answer.service, host->hello.service, NETVM_NAME_BYTES);
+	result = doorbells_create(host);
+	if (result < 0)
+		return result;
+	__atomic_store_n(&channel->state, NETVM_STATE_READY, __ATOMIC_RELEASE);
+	return ready_send(host);
+}
+
+static int handshake(struct test_host *host)
+{
+	const struct timeval patience = {.tv_sec = 10};
+	int result;
+
+	host->connection = accept4(host->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (host->connection < 0)
+		return -errno;
+	(void)setsockopt(host->connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (host->options.fault == TEST_HOST_CLOSES_AT_ONCE)
+		return shutdown(host->connection, SHUT_RDWR);
+	result = offer(host);
+	if (result == 0)
+		result = hello_wait(host);
+	if (result < 0)
+		return result;
+	if (host->options.fault == TEST_HOST_CLOSES_AFTER_HELLO)
+		return shutdown(host->connection, SHUT_RDWR);
+	return host->options.refusal ? refuse(host) : answer(host);
+}
+
+static void *handshake_thread(void *arg)
+{
+	struct test_host *host = arg;
+
+	host->result = handshake(host);
+	return NULL;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static int host_listen(struct test_host *host)
+{
+	static unsigned n_hosts;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (host->options.path)
+		snprintf(host->path, sizeof(host->path), "%s", host->options.path);
+	else
+		snprintf(host->path, sizeof(host->path), "/tmp/netvm-test-%d-%u.sock",
+			(int)getpid(), n_hosts++);
+	strcpy(address.sun_path, host->path);
+	host->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	unlink(host->path);
+	if (host->listen_fd < 0 ||
+		bind(host->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		listen(host->listen_fd, 1) < 0)
+		return -errno;
+	return 0;
+}
+
+static int memories_create(struct test_host *host)
+{
+	void *memory;
+
+	host->channel_fd = memory_create("channel", channel_bytes_max(host), &memory);
+	if (host->channel_fd < 0)
+		return host->channel_fd;
+	host->channel = memory;
+	host->group_fd = memory_create("group", (size_t)BUFFERS * BUFFER_BYTES, &memory);
+	if (host->group_fd < 0)
+		return host->group_fd;
+	host->group = memory;
+	host->buffer = calloc(BUFFERS, sizeof(*host->buffer));
+	host->free = calloc(BUFFERS, sizeof(*host->free));
+	if (!host->buffer || !host->free)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < BUFFERS; i++)
+		host->free[host->n_free++] = BUFFERS - 1 - i;
+	/* The NF first sees the header only; the mapping stays valid for what comes back later. */
+	return ftruncate(host->channel_fd, sizeof(struct netvm_channel)) < 0 ? -errno : 0;
+}
+
+int test_host_open(struct test_host **out, const struct test_host_options *options)
+{
+	struct test_host *host = calloc(1, sizeof(*host));
+	int result;
+
+	if (!host)
+		return -ENOMEM;
+	host->options = *options;
+	if (host->options.n_workers == 0)
+		host->options.n_workers = 1;
+	host->listen_fd = host->connection = host->channel_fd = host->group_fd = -1;
+	for (unsigned q = 0; q < NETVM_QUEUES_MAX; q++)
+		host->bell_in[q] = host->bell_out[q] = -1;
+	for (unsigned w = 0; w < NETVM_WORKERS_MAX; w++)
+		host->worker_fd[w] = -1;
+	signal(SIGPIPE, SIG_IGN); /* a doorbell of an NF that is gone */
+	pthread_mutex_init(&host->lock, NULL);
+	host->n_destinations = NETVM_VERDICT_FIRST_DESTINATION;
+	host->joined = true;
+	result = memories_create(host);
+	if (result == 0) {
+		test_host_grant(host, NETVM_DESTINATION_CHAIN, 1, "chain");
+		result = host_listen(host);
+	}
+	if (result == 0)
+		result = -pthread_create(&host->thread, NULL, handshake_thread, host);
+	if (result < 0) {
+		test_host_close(host);
+		return result;
+	}
+	host->joined = false;
+	*out = host;
+	return 0;
+}
+
+int test_host_ready(struct test_host *host)
+{
+	if (!host->joined)
+		pthread_join(host->thread, NULL);
+	host->joined = true;
+	return host->result;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void test_host_close(struct test_host *host)
+{
+	if (!host)
+		return;
+	if (!host->joined) {
+		shutdown(host->listen_fd, SHUT_RDWR); /* nobody came: accept returns */
+		test_host_ready(host);
+	}
+	close_fd(host->listen_fd);
+	unlink(host->path);
+	close_fd(host->connection);
+	for (unsigned q = 0; q < NETVM_QUEUES_MAX; q++) {
+		close_fd(host->bell_in[q]);
+		close_fd(host->bell_out[q]);
+	}
+	for (unsigned w = 0; w < NETVM_WORKERS_MAX; w++)
+		close_fd(host->worker_fd[w]);
+	if (host->channel)
+		munmap(host->channel, channel_bytes_max(host));
+	if (host->group)
+		munmap(host->group, (size_t)BUFFERS * BUFFER_BYTES);
+	close_fd(host->channel_fd);
+	close_fd(host->group_fd);
+	pthread_mutex_destroy(&host->lock);
+	free(host->buffer);
+	free(host->free);
+	free(host);
+}
+
+/* ---- the workers' part --------------------------------------------------------------------- */
+
+uint8_t *test_host_data(const struct test_host *host, uint64_t word)
+{
+	return host->group + (size_t)netvm_desc_index(word) * BUFFER_BYTES +
+	       netvm_desc_offset(word);
+}
+
+void test_host_ring(struct test_host *host, unsigned worker, unsigned queue)
+{
+	struct test_host_pair *pair = &host->pair[worker][queue];
+	uint32_t ticket;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	ticket = __atomic_load_n(&host->channel->queue[queue].sleep_ticket, __ATOMIC_RELAXED);
+	if (ticket == 0 || ticket == pair->rung)
+		return;
+	pair->rung = ticket;
+	(void)!write(host->bell_out[queue], "", 1);
+	__atomic_fetch_add(&host->wakeups, 1, __ATOMIC_RELAXED);
+}
+
+/* A free buffer changes hands; false when there is none. */
+static bool buffer_give(struct test_host *host, unsigned worker, enum owner owner, uint64_t *word)
+{
+	struct test_host_buffer *buffer;
+	uint32_t index;
+
+	pthread_mutex_lock(&host->lock);
+	if (host->n_free == 0) {
+		pthread_mutex_unlock(&host->lock);
+		return false;
+	}
+	index = host->free[--host->n_free];
+	buffer = &host->buffer[index];
+	buffer->owner = (uint8_t)owner;
+	buffer->worker = (uint8_t)worker;
+	*(owner == OWNER_NF_PACKET ? &host->given : &host->stocked) += 1;
+	*word = netvm_desc(index, buffer->generation, HEADROOM, 0, 0);
+	pthread_mutex_unlock(&host->lock);
+	return true;
+}
+
+int test_host_give(
+	struct test_host *host, unsigned worker, unsigned queue, const void *data, uint32_t length)
+{
+	struct test_host_pair *pair = &host->pair[worker][queue];
+	struct netvm_meta *meta;
+	uint64_t word;
+
+	if (length > BUFFER_BYTES - HEADROOM || netvm_ring_room(&pair->rx, 1) == 0 ||
+		!buffer_give(host, worker, OWNER_NF_PACKET, &word))
+		return -ENOBUFS;
+	word = netvm_desc_set_extent(word, HEADROOM, length);
+	word = netvm_desc_set_verdict(word, TEST_HOST_NEXT);
+	meta = (struct netvm_meta *)(void *)(test_host_data(host, word) - HEADROOM);
+	*meta = (struct netvm_meta){.arrival_ns = now_ns(), .in_port = (uint16_t)worker};
+	memcpy(test_host_data(host, word), data, length);
+	netvm_ring_stage(&pair->rx, word);
+	netvm_ring_publish(&pair->rx);
+	test_host_ring(host, worker, queue);
+	return 0;
+}
+
+unsigned test_host_stock(struct test_host *host, unsigned worker, unsigned queue, unsigned n)
+{
+	struct test_host_pair *pair = &host->pair[worker][queue];
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		uint64_t word;
+
+		if (netvm_ring_room(&pair->stock, 1) == 0 ||
+			!buffer_give(host, worker, OWNER_NF_STOCK, &word))
+			break;
+		netvm_ring_stage(&pair->stock, word);
+	}
+	netvm_ring_publish(&pair->stock);
+	return i;
+}
+
+static bool word_accept(struct test_host *host, unsigned worker, uint64_t word)
+{
+	uint32_t index = netvm_desc_index(word);
+	uint32_t verdict = netvm_desc_verdict(word);
+	struct test_host_buffer *buffer = &host->buffer[index];
+
+	if (index >= BUFFERS || buffer->owner == OWNER_HOST ||
+		buffer->generation != netvm_desc_generation(word)) {
+		host->refused++;
+		return false;
+	}
+	host->misrouted += buffer->worker != worker;
+	if (buffer->owner == OWNER_NF_PACKET)
+		host->returned++;
+	else if (verdict == NETVM_VERDICT_DROP || verdict == NETVM_VERDICT_CONSUME)
+		host->unused++;
+	else
+		host->made++;
+	buffer->owner = OWNER_HOST;
+	buffer->generation++;
+	/* At the far end of the stack, so that a test can still look at the data. */
+	memmove(host->free + 1, host->free, host->n_free * sizeof(*host->free));
+	host->free[0] = index;
+	host->n_free++;
+	return true;
+}
+
+unsigned test_host_collect(
+	struct test_host *host, unsigned worker, unsigned queue, uint64_t *words, unsigned max)
+{
+	uint32_t n = netvm_ring_take(&host->pair[worker][queue].tx, words, max);
+	unsigned kept = 0;
+
+	if (n == NETVM_RING_CORRUPT)
+		return 0;
+	pthread_mutex_lock(&host->lock);
+	for (uint32_t i = 0; i < n; i++)
+		if (word_accept(host, worker, words[i]))
+			words[kept++] = words[i];
+	pthread_mutex_unlock(&host->lock);
+	return kept;
+}
+
+/* Sleep as the contract says: ticket, fence, look again, block. */
+static bool worker_sleep(struct test_host *host, unsigned worker, unsigned queue)
+{
+	struct pollfd bell = {.fd = host->worker_fd[worker], .events = POLLIN};
+	uint32_t *ticket = &host->channel->worker[worker].sleep_ticket;
+	uint64_t count;
+	int rung = 1;
+
+	if (++host->ticket[worker] == 0)
+		host->ticket[worker] = 1;
+	__atomic_store_n(ticket, host->ticket[worker], __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (netvm_ring_filled(&host->pair[worker][queue].tx) == 0)
+		rung = poll(&bell, 1, (int)(PATIENCE_NS / 1000000));
+	__atomic_store_n(ticket, 0, __ATOMIC_RELAXED);
+	(void)!read(bell.fd, &count, sizeof(count));
+	return rung == 1;
+}
+
+bool test_host_collect_all(
+	struct test_host *host, unsigned worker, unsigned queue, uint64_t *words, unsigned n)
+{
+	uint64_t deadline_ns = now_ns() + PATIENCE_NS;
+	unsigned got = 0;
+
+	while (got < n) {
+		unsigned more = test_host_collect(host, worker, queue, words + got, n - got);
+
+		got += more;
+		if (got < n && now_ns() > deadline_ns)
+			return false;
+		if (more == 0 && !worker_sleep(host, worker, queue))
+			return false;
+	}
+	return true;
+}
+
+/* ---- control ------------------------------------------------------------------------------- */
+
+unsigned test_host_grant(
+	struct test_host *host, enum netvm_destination_kind kind, uint32_t id, const char *name)
+{
+	struct netvm_channel *channel = host->channel;
+	unsigned verdict = host->n_destinations++;
+	struct netvm_destination *entry = &channel->destination[verdict];
+
+	__atomic_fetch_add(&channel->destination_version, 1, __ATOMIC_SEQ_CST);
+	entry->kind = (uint16_t)kind;
+	entry->id = id;
+	memset(entry->name, 0, sizeof(entry->name));
+	memcpy(entry->name, name, strnlen(name, NETVM_NAME_BYTES - 1));
+	__atomic_fetch_add(&channel->destination_version, 1, __ATOMIC_SEQ_CST);
+	return verdict;
+}
+
+void test_host_control(struct test_host *host, uint32_t control)
+{
+	__atomic_store_n(&host->channel->control, control, __ATOMIC_SEQ_CST);
+	for (unsigned q = 0; q < host->layout.n_queues; q++)
+		test_host_ring(host, 0, q);
+}
+
+bool test_host_sleeps(const struct test_host *host, unsigned queue)
+{
+	const uint32_t *ticket = &host->channel->queue[queue].sleep_ticket;
+	uint64_t deadline_ns = now_ns() + PATIENCE_NS;
+
+	while (__atomic_load_n(ticket, __ATOMIC_ACQUIRE) == 0) {
+		if (now_ns() > deadline_ns)
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
+uint32_t test_host_in_flight(const struct test_host *host)
+{
+	return BUFFERS - host->n_free;
+}

@@ -1,0 +1,57 @@
+/*
+ * How the channel and the group memory get into this process, and how each side wakes the other.
+ * The handshake in the channel header and everything after it is the same for all transports; see
+ * attachment.c, the only caller.
+ *
+ *   transport_socket.c   process or container: file descriptors over a Unix socket
+ *   replay.c             no daemon at all: plain memory, the host's part played by replay.c
+ *   (a guest's PCI BARs belong beside them: open maps BAR 2, ring stores to the doorbell register)
+ *
+ * Ownership: a transport owns its mappings and descriptors until close. Thread-safety: ring may be
+ * called by all queue threads at once, the others on one thread.
+ */
+#ifndef NETVM_NETLIB_TRANSPORT_H
+#define NETVM_NETLIB_TRANSPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <netvm/abi/channel.h>
+
+struct transport;
+
+struct transport_ops {
+	/* Map at least the channel's header. On failure nothing is left behind. */
+	int (*open)(struct transport *transport, const char *address);
+	/*
+	 * `hello` stands in the channel and state is HELLO: tell the host and wait for its answer.
+	 * Returns 0 when the host refused (state says so) or is ready; then all fields below are
+	 * valid.
+	 */
+	int (*greet)(struct transport *transport, unsigned n_queues);
+	/* Ring the doorbell of a host worker. */
+	void (*ring)(struct transport *transport, unsigned worker);
+	/* An NF asked for a destination that is not in the table. NULL: the table is all there is.
+	 */
+	void (*grant)(
+		struct transport *transport, enum netvm_destination_kind kind, const char *name);
+	void (*close)(struct transport *transport);
+};
+
+struct transport {
+	const struct transport_ops *ops;
+	struct netvm_channel *channel;
+	size_t channel_bytes; /* of the object, measured, not said by the host */
+	uint8_t *group;
+	size_t group_bytes;
+	int channel_fd;       /* -1: none */
+	int host_fd;          /* readable when the host is gone; -1: cannot go */
+	unsigned n_queue_fds; /* 0: this transport has no doorbells */
+	unsigned n_worker_fds;
+	int queue_fd[NETVM_QUEUES_MAX];   /* readable when the host rings */
+	int worker_fd[NETVM_WORKERS_MAX]; /* written to ring the host */
+};
+
+extern const struct transport_ops transport_socket;
+
+#endif
