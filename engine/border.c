@@ -67,7 +67,8 @@ unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue_number,
 {
 	struct nf_link *link = &nf->link[worker->id];
 	struct nf_queue *queue = &link->queue[queue_number];
-	uint32_t room = netvm_ring_room(&queue->rx, n);
+	struct netvm_ring_end rx = queue->rx; /* a copy the compiler can keep in registers */
+	uint32_t room = netvm_ring_room(&rx, n);
 	uint64_t bytes = 0;
 
 	if (unlikely(room == NETVM_RING_CORRUPT)) {
@@ -88,8 +89,9 @@ unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue_number,
 		if (nf->features & NETVM_FEATURE_META)
 			write_meta(worker, pool, program, words[i], state);
 		bytes += netvm_desc_length(words[i]);
-		netvm_ring_stage(&queue->rx, netvm_desc_set_verdict(words[i], next));
+		netvm_ring_stage(&rx, netvm_desc_set_verdict(words[i], next));
 	}
+	queue->rx = rx;
 	counter_add(&link->counters.tx_pkts, n);
 	counter_add(&link->counters.tx_bytes, bytes);
 	counter_add(&link->counters.tx_bursts, n > 0);

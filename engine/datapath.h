@@ -184,9 +184,10 @@ struct steering {
 	uint32_t n_programs;
 	struct program **program;
 	struct classifier *classifier; /* NULL: no rule needs a look into the packet */
-	/* Programs a port can lead to, and the one when there is just one. */
 	struct {
-		const struct program *only;
+		const struct program *only; /* takes every packet of the port */
+		const struct program *const
+			*reach; /* all it can lead to, ended by NULL; NULL: none */
 		bool classify;
 	} entry[ENGINE_PORTS_MAX];
 };

@@ -302,8 +302,6 @@ static void add_port(struct worker *worker, void *arg)
 		if (port->ops->complete)
 			worker->tx_complete[worker->n_tx_complete++] = change->slot;
 	}
-	if (change->slot->up)
-		start_receiving(worker, change->slot, port);
 }
 
 static void remove_port(struct worker *worker, void *arg)
@@ -378,7 +376,7 @@ int engine_port_attach(struct engine *engine, struct port *port, struct error *e
 	port->number = (uint16_t)number;
 	change.slot->pool = port->pool;
 	change.slot->up = true;
-	change.slot->waits = port->ops->waits;
+	change.slot->waits = port->waits;
 	__atomic_store_n(&change.slot->port, port, __ATOMIC_RELEASE);
 	workers_call(engine, add_port, &change);
 	return 0;

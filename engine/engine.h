@@ -68,9 +68,11 @@ void engine_pool_detach(struct engine *engine, struct buffer_pool *pool);
 /* ---- ports --------------------------------------------------------------------------------- */
 
 /*
- * Take an opened port into service: its queues are spread over the workers. port->number is set.
- * Packets without steering are dropped as no-flow. After detach no worker touches the port and
- * packets that still want to leave by it are dropped as port-down; then the caller closes it.
+ * Take an opened port into service: its queues are spread over the workers, port->number is set. It
+ * sends at once, and receives from engine_port_set_up() on, so that it can be steered before the
+ * first packet; packets that no rule takes are dropped as no-flow. After detach no worker touches
+ * the port and packets that still want to leave by it are dropped as port-down; then the caller
+ * closes it.
  */
 int engine_port_attach(struct engine *engine, struct port *port, struct error *error);
 void engine_port_detach(struct engine *engine, struct port *port);
@@ -124,8 +126,8 @@ int engine_nf_attach(struct engine *engine, const struct nf_options *options, st
 /*
  * Take an NF out: no new packets go to it, then nobody reads its rings, then every buffer it owned
  * is taken back and counted under `reason` (DROP_NF_DIED, DROP_NF_REMOVED). With drain_ns > 0 the
- * NF is given that long to hand back what it has first. Returns the number of packets lost. The
- * channel may be unmapped afterwards.
+ * NF is first told to stop and given that long to hand back what it has. Returns the number of
+ * packets lost. The channel may be unmapped afterwards.
  */
 unsigned engine_nf_detach(
 	struct engine *engine, struct nf *nf, enum drop_reason reason, uint64_t drain_ns);

@@ -41,6 +41,7 @@ static struct rig_port *new_port(struct fixture *f, const char *name, struct buf
 	struct rig_port *rig = rig_port_new(name, pool, 1);
 
 	assert_int_equal(engine_port_attach(f->engine, &rig->port, NULL), 0);
+	engine_port_set_up(f->engine, &rig->port, true);
 	return rig;
 }
 

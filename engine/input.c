@@ -140,26 +140,17 @@ static void receive(struct worker *worker, struct rx_slot *rx, const uint64_t *w
 	counter_add(&books->rx_bursts, 1);
 }
 
-/* How many packets a source that can wait may give now. */
-static unsigned source_room(const struct worker *worker, const struct rx_slot *rx)
+/* Whether a source that can wait may give a burst now, wherever its packets go. */
+static bool may_give(const struct worker *worker, const struct rx_slot *rx)
 {
-	const struct steering *steering = worker->steering;
-	unsigned room = BURST;
+	const struct program *const *reach = worker->steering->entry[rx->slot->number].reach;
 
-	if (rx->spread)
-		return BURST;
-	if (!steering->entry[rx->slot->number].classify) {
-		const struct program *only = steering->entry[rx->slot->number].only;
-
-		return only ? program_room(worker, only, 0) : BURST;
-	}
-	for (unsigned i = 0; i < steering->n_programs && room > 0; i++) {
-		unsigned fits = program_room(worker, steering->program[i], 0);
-
-		if (fits < room)
-			room = fits;
-	}
-	return room;
+	if (!reach)
+		return false;
+	for (; *reach; reach++)
+		if (program_room(worker, *reach, 0) < BURST)
+			return false;
+	return true;
 }
 
 static unsigned poll_port(struct worker *worker, struct rx_slot *rx)
@@ -168,7 +159,7 @@ static unsigned poll_port(struct worker *worker, struct rx_slot *rx)
 	uint64_t words[BURST];
 	unsigned n;
 
-	if (rx->slot->waits && source_room(worker, rx) < BURST)
+	if (rx->slot->waits && !may_give(worker, rx))
 		return 0;
 	n = port->ops->rx(rx->queue, words, BURST);
 	if (n == 0)

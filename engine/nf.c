@@ -217,6 +217,16 @@ static uint32_t owned(const struct nf *nf, uint32_t *indices, unsigned *n_packet
 	return n;
 }
 
+void engine_nf_request_stop(struct engine *engine, struct nf *nf)
+{
+	char one = 1;
+
+	__atomic_store_n(&nf->channel->control, NETVM_CONTROL_STOP, __ATOMIC_SEQ_CST);
+	for (unsigned q = 0; q < nf->n_queues; q++)
+		(void)!write(nf->link[0].queue[q].fd, &one, 1);
+	(void)engine;
+}
+
 static uint64_t now_ns(void)
 {
 	struct timespec now;
@@ -225,13 +235,15 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static void drain(struct nf *nf, uint64_t drain_ns)
+/* Told to stop, it also hands back what it would keep longer. */
+static void drain(struct engine *engine, struct nf *nf, uint64_t drain_ns)
 {
 	uint64_t until = now_ns() + drain_ns;
 	struct nf_load load;
 
+	engine_nf_request_stop(engine, nf);
 	do {
-		engine_nf_load(NULL, nf, &load);
+		engine_nf_load(engine, nf, &load);
 		if (load.owned_pkts == 0)
 			return;
 		sched_yield();
@@ -248,7 +260,7 @@ unsigned engine_nf_detach(
 	nf->draining = true;
 	service_rebuild(engine, service);
 	if (drain_ns > 0)
-		drain(nf, drain_ns);
+		drain(engine, nf, drain_ns);
 	workers_call(engine, remove_link, nf);
 	loss.n = owned(nf, nf->pool->scratch, &loss.n_lost);
 	workers_call(engine, write_off, &loss);
@@ -260,16 +272,6 @@ unsigned engine_nf_detach(
 	free(nf);
 	steer_reap(engine);
 	return loss.n_lost;
-}
-
-void engine_nf_request_stop(struct engine *engine, struct nf *nf)
-{
-	char one = 1;
-
-	__atomic_store_n(&nf->channel->control, NETVM_CONTROL_STOP, __ATOMIC_SEQ_CST);
-	for (unsigned q = 0; q < nf->n_queues; q++)
-		(void)!write(nf->link[0].queue[q].fd, &one, 1);
-	(void)engine;
 }
 
 unsigned engine_faults(struct engine *engine, struct nf **nfs, unsigned max)

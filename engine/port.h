@@ -72,6 +72,11 @@ struct port {
 	uint16_t number;
 	unsigned n_rx_queues; /* what open gave */
 	unsigned n_tx_queues;
+	/*
+	 * Set by open when what comes in can wait (a file, a generator without a rate): the engine
+	 * then takes only what the chains have room for, so that nothing of it is lost to overload.
+	 */
+	bool waits;
 	uint32_t frame_bytes_max; /* longest frame that tx takes; set by open and set_mtu */
 	struct port_queue rx[PORT_QUEUES_MAX];
 	struct port_queue tx[PORT_QUEUES_MAX];
@@ -81,11 +86,6 @@ struct port_driver {
 	const char *kind;  /* "tap" */
 	const char *usage; /* "tap:NAME[,queues=N]" */
 	const char *help;  /* one line */
-	/*
-	 * The source can wait (a file, a generator): the engine takes only what the chains have
-	 * room for, so that nothing of it is lost to overload.
-	 */
-	bool waits;
 
 	/* control thread */
 	int (*open)(struct port *port, const struct port_config *config, struct error *error);

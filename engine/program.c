@@ -25,8 +25,8 @@ unsigned program_room(const struct worker *worker, const struct program *program
 			continue;
 		capacity = view_of(s->service)->capacity;
 		used = worker->reserved[s->service->number];
-		if (capacity == 0)
-			continue; /* nobody there: the step decides by the chain's failure mode */
+		if (capacity == 0 && program->fail_open)
+			continue; /* nobody there: the step will be passed over */
 		if (used >= capacity)
 			return 0;
 		if (capacity - used < room)
@@ -171,37 +171,30 @@ void program_run(struct worker *worker, const struct program *program, unsigned 
 	}
 }
 
-/* A chain that fails closed with a service down takes nothing in: no work is done in vain. */
-static bool is_down(const struct program *program)
+/* Why packets found no room: a chain that fails closed with a service down takes nothing in. */
+static enum drop_reason refusal(const struct program *program)
 {
-	if (program->fail_open)
-		return false;
 	for (unsigned i = 0; i < program->n_steps; i++)
-		if (program->step[i].op == PROGRAM_CALL &&
+		if (program->step[i].op == PROGRAM_CALL && !program->fail_open &&
 			view_of(program->step[i].service)->n_instances == 0)
-			return true;
-	return false;
+			return DROP_SERVICE_DOWN;
+	return DROP_CHAIN_OVERLOAD;
 }
 
 void program_admit(struct worker *worker, const struct program *program, struct buffer_pool *pool,
 	uint64_t *words, unsigned n)
 {
 	struct counters *books = &program->counters[worker->id];
-	unsigned fit = 0;
+	unsigned fit = program_reserve(worker, program, 0, n);
 	uint64_t bytes = 0;
-	enum drop_reason reason = DROP_CHAIN_OVERLOAD;
 
-	if (unlikely(is_down(program)))
-		reason = DROP_SERVICE_DOWN;
-	else
-		fit = program_reserve(worker, program, 0, n);
 	for (unsigned i = 0; i < fit; i++)
 		bytes += netvm_desc_length(words[i]);
 	counter_add(&books->rx_pkts, fit);
 	counter_add(&books->rx_bytes, bytes);
 	counter_add(&books->rx_bursts, fit > 0);
 	if (unlikely(fit < n))
-		output_drop(worker, reason, books, pool, words + fit, n - fit);
+		output_drop(worker, refusal(program), books, pool, words + fit, n - fit);
 	if (fit > 0)
 		program_run(worker, program, 0, pool, words, fit);
 }

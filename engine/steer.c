@@ -144,15 +144,23 @@ void steer_reap(struct engine *engine)
 	services_reap(engine);
 }
 
+/* All but its programs. */
+static void steering_free(struct steering *steering)
+{
+	for (unsigned port = 0; port < ENGINE_PORTS_MAX; port++)
+		free((void *)steering->entry[port].reach);
+	classifier_destroy(steering->classifier);
+	free(steering->program);
+	free(steering);
+}
+
 static void retire(struct engine *engine, struct steering *steering)
 {
 	for (unsigned i = 0; i < steering->n_programs; i++) {
 		steering->program[i]->retired_next = engine->retired;
 		engine->retired = steering->program[i];
 	}
-	classifier_destroy(steering->classifier);
-	free(steering->program);
-	free(steering);
+	steering_free(steering);
 }
 
 /* ---- steering ------------------------------------------------------------------------------ */
@@ -166,14 +174,12 @@ struct steering *steering_empty(void)
 	return steering;
 }
 
-/* Programs of a steering that was never published. */
+/* One that was never published. */
 static void steering_abandon(struct steering *steering)
 {
 	for (unsigned i = 0; i < steering->n_programs; i++)
 		free(steering->program[i]);
-	classifier_destroy(steering->classifier);
-	free(steering->program);
-	free(steering);
+	steering_free(steering);
 }
 
 void steering_free_all(struct engine *engine)
@@ -215,28 +221,56 @@ static bool takes_all(const struct match *match)
 	       match->dst_port_max == UINT16_MAX;
 }
 
+static bool is_for(const struct rule *rule, unsigned port)
+{
+	return !rule->match.in_port || rule->match.in_port->number == port;
+}
+
+static const struct rule *best_rule(const struct rule *rules, unsigned n, unsigned port)
+{
+	const struct rule *best = NULL;
+
+	for (unsigned i = 0; i < n; i++)
+		if (is_for(&rules[i], port) && (!best || rules[i].priority > best->priority))
+			best = &rules[i];
+	return best;
+}
+
+static int set_reach(struct steering *steering, const struct rule *rules, unsigned n, unsigned port)
+{
+	const struct program **reach = calloc(n + 1, sizeof(*reach));
+	unsigned n_reach = 0;
+
+	if (!reach)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++)
+		if (is_for(&rules[i], port))
+			reach[n_reach++] = steering->program[rules[i].program];
+	steering->entry[port].reach = reach;
+	return 0;
+}
+
 /*
- * Which ports need a look into the packet: those whose best rule does not take all. A port's other
- * rules below a take-all never match and do not matter.
+ * A port whose best rule takes all its packets needs no look into them, and its other rules do not
+ * matter.
  */
-static void set_entries(struct steering *steering, const struct rule *rules, unsigned n)
+static int set_entries(struct steering *steering, const struct rule *rules, unsigned n,
+	const struct engine *engine)
 {
 	for (unsigned port = 0; port < ENGINE_PORTS_MAX; port++) {
-		const struct rule *best = NULL;
+		const struct rule *best =
+			engine->port[port].port ? best_rule(rules, n, port) : NULL;
+		bool all = best && takes_all(&best->match);
 
-		for (unsigned i = 0; i < n; i++) {
-			const struct rule *rule = &rules[i];
-
-			if (rule->match.in_port && rule->match.in_port->number != port)
-				continue;
-			if (!best || rule->priority > best->priority)
-				best = rule;
-		}
-		if (best && takes_all(&best->match))
+		if (!best)
+			continue;
+		if (all)
 			steering->entry[port].only = steering->program[best->program];
-		else
-			steering->entry[port].classify = best != NULL;
+		steering->entry[port].classify = !all;
+		if (set_reach(steering, all ? best : rules, all ? 1 : n, port))
+			return -ENOMEM;
 	}
+	return 0;
 }
 
 static bool needs_classifier(const struct steering *steering)
@@ -263,7 +297,8 @@ static int build(struct engine *engine, const struct program_options *programs, 
 			return error_set(error, ENOMEM, "chains", "", "out of memory");
 		steering->n_programs++;
 	}
-	set_entries(steering, rules, n_rules);
+	if (set_entries(steering, rules, n_rules, engine))
+		return error_set(error, ENOMEM, "flows", "", "out of memory");
 	if (!needs_classifier(steering))
 		return 0;
 	return classifier_create(rules, n_rules, &steering->classifier, error);
