@@ -1,0 +1,20 @@
+/* Chains and flows: the last module that prepares, and the one that steers the engine. */
+#ifndef NETVM_MODULES_CHAIN_H
+#define NETVM_MODULES_CHAIN_H
+
+#include "manager/module.h"
+
+extern const struct module chain_module;
+extern const struct section chain_section, flow_section;
+
+/* Whole-document rules of both sections; no side effects. In check.c. */
+int chain_check(const struct change *change, struct error *error);
+
+/* The group of a service: that of an NF which provides it. NULL: none provides it. */
+const char *service_group(const json_t *document, const char *service);
+
+/* What a chain's `reverse` says. */
+enum reverse { REVERSE_MIRROR, REVERSE_SAME, REVERSE_NONE };
+enum reverse chain_reverse(const json_t *chain);
+
+#endif

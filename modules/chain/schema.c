@@ -1,0 +1,66 @@
+/* The sections `chains` and `flows` of the document. Read by the manager's schema. */
+#include "modules/chain/chain.h"
+
+#include <errno.h>
+
+#include "engine/engine.h"
+#include "modules/chain/match.h"
+
+static const struct field service_field = {"service", FIELD_NAME};
+
+static const struct field chain_fields[] = {
+	{"from", FIELD_REF, .ref = "ports", .required = true,
+		.help = "Port whose packets enter the chain", .example = "lan"},
+	{"to", FIELD_REF, .ref = "ports", .required = true,
+		.help = "Port by which packets leave it", .example = "wan"},
+	{"path", FIELD_LIST, .element = &service_field, .max = PROGRAM_STEPS_MAX - 1,
+		.preset = "[]", .help = "Services on the way, in order",
+		.example = "[firewall, monitor]"},
+	{"reverse", FIELD_ENUM, .preset = "\"mirror\"",
+		.values = (const char *const[]){"mirror", "same", "none", NULL},
+		.help = "Packets from `to` back to `from`: the path backwards, in the same order, "
+			"or not"},
+	{"on_failure", FIELD_ENUM, .preset = "\"closed\"",
+		.values = (const char *const[]){"closed", "open", NULL},
+		.help = "A service without a live NF: drop the packets, or pass it over"},
+	{"default", FIELD_BOOL, .preset = "false",
+		.help = "Take everything from the chain's ports that no flow claims"},
+	{"cross_groups", FIELD_BOOL, .preset = "false",
+		.help = "Copy packets where the path goes from one trust group to another"},
+	{},
+};
+
+const struct section chain_section = {
+	"chains", "chain", chain_fields, .help = "Chains: ordered services between two ports"};
+
+static const struct field match_fields[] = {
+	{"in_port", FIELD_REF, .ref = "ports",
+		.help = "Port it comes in by; a flow to a chain has the chain's `from`"},
+	{"eth_type", FIELD_ENUM, .values = match_eth_type_names, .max = UINT16_MAX,
+		.help = "Ethernet type, behind VLAN tags"},
+	{"vlan", FIELD_INT, .max = 4094, .help = "VLAN id of the outer tag; 0: untagged"},
+	{"protocol", FIELD_ENUM, .values = match_protocol_names, .max = UINT8_MAX,
+		.help = "IP protocol"},
+	{"src", FIELD_PREFIX, .help = "Source address", .example = "10.0.0.0/8"},
+	{"dst", FIELD_PREFIX, .help = "Destination address", .example = "2001:db8::/32"},
+	{"src_port", FIELD_RANGE, .max = UINT16_MAX, .help = "Source port", .example = "1000-2000"},
+	{"dst_port", FIELD_RANGE, .max = UINT16_MAX, .help = "Destination port", .example = "443"},
+	{},
+};
+
+static const struct field flow_fields[] = {
+	{"match", FIELD_MAP, .fields = match_fields, .preset = "{}",
+		.help = "Which packets; all that is given must hold", .example = "{vlan: 20}"},
+	{"priority", FIELD_INT, .max = 65535, .preset = "100",
+		.help = "Of the flows that match, the one with the highest priority decides"},
+	{"chain", FIELD_REF, .ref = "chains", .help = "Send them through this chain"},
+	{"port", FIELD_REF, .ref = "ports", .help = "Send them straight out of this port"},
+	{"drop", FIELD_BOOL, .help = "Drop them"},
+	{"mirror", FIELD_BOOL, .preset = "true",
+		.help = "With a chain: replies (addresses and ports swapped) take its reverse "
+			"direction"},
+	{},
+};
+
+const struct section flow_section = {
+	"flows", "flow", flow_fields, .help = "Flows: which packets go where"};

@@ -1,0 +1,457 @@
+/* The NF socket's protocol. See attach.h. */
+#include "modules/nf/attach.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "manager/events.h"
+#include "modules/nf/session.h"
+
+#ifndef SO_PEERPIDFD /* Linux 6.5 */
+#define SO_PEERPIDFD 77
+#endif
+
+/* Complaints of strangers per second that become events; more are counted, not told. */
+#define COMPLAINTS_PER_S 10
+
+struct attach {
+	struct event_base *base;
+	struct engine *engine;
+	const struct attach_hooks *hooks;
+	struct timeval deadline;
+	int fd;
+	struct event *event;
+	int spare_fd; /* given up to accept and turn away one more when descriptors run out */
+	TAILQ_HEAD(, session) pending; /* oldest first */
+	unsigned n_pending;
+	struct timespec complaint_second;
+	unsigned complaints, complaints_untold;
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+};
+
+/* ---- complaints ------------------------------------------------------------------------------ */
+
+/* An event about a stranger, at a bounded rate: he must not be able to flush the others out. */
+static void complain(struct attach *attach, const char *object, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void complain(struct attach *attach, const char *object, const char *format, ...)
+{
+	char text[256], more[48] = "";
+	struct timespec now;
+	va_list args;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (now.tv_sec != attach->complaint_second.tv_sec)
+		attach->complaints = 0;
+	attach->complaint_second = now;
+	if (attach->complaints++ >= COMPLAINTS_PER_S) {
+		attach->complaints_untold++;
+		return;
+	}
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (attach->complaints_untold)
+		snprintf(more, sizeof(more), " (%u more like this before)",
+			attach->complaints_untold);
+	attach->complaints_untold = 0;
+	events_add("nf-refused", object, "%s%s", text, more);
+}
+
+/* ---- pending connections --------------------------------------------------------------------- */
+
+static void pending_remove(struct session *session)
+{
+	TAILQ_REMOVE(&session->attach->pending, session, link);
+	session->attach->n_pending--;
+}
+
+static void pending_drop(struct session *session, const char *why)
+{
+	if (why)
+		complain(session->attach, "", "connection of process %d (user %u) closed: %s",
+			session->peer_pid, session->peer_uid, why);
+	pending_remove(session);
+	session_destroy(session);
+}
+
+/* The oldest one of the user who has the most: whoever floods, floods himself out. */
+static void pending_drop_one(struct attach *attach)
+{
+	struct session *session, *other, *victim = NULL;
+	unsigned most = 0;
+
+	TAILQ_FOREACH (session, &attach->pending, link) {
+		unsigned n = 0;
+
+		TAILQ_FOREACH (other, &attach->pending, link)
+			n += other->peer_uid == session->peer_uid;
+		if (n > most) {
+			most = n;
+			victim = session;
+		}
+	}
+	if (victim)
+		pending_drop(victim, "too many connections wait without saying who they are");
+}
+
+/* ---- HELLO ----------------------------------------------------------------------------------- */
+
+static bool is_name(const char text[NETVM_NAME_BYTES])
+{
+	size_t length = strnlen(text, NETVM_NAME_BYTES);
+
+	if (length == 0 || length == NETVM_NAME_BYTES || !isalnum((unsigned char)text[0]))
+		return false;
+	for (size_t i = 1; i < length; i++)
+		if (!isalnum((unsigned char)text[i]) && !strchr("_.-", text[i]))
+			return false;
+	return true;
+}
+
+/* Whether the copy can be understood at all; the text names the field. */
+static uint32_t hello_check(const struct netvm_hello *hello, char text[NETVM_TEXT_BYTES])
+{
+	const uint32_t known = NETVM_FEATURE_META | NETVM_FEATURE_STOCK;
+
+	if (hello->abi_version != NETVM_ABI_VERSION) {
+		snprintf(text, NETVM_TEXT_BYTES,
+			"abi_version: the NF speaks version %u, this host %u", hello->abi_version,
+			NETVM_ABI_VERSION);
+		return NETVM_REFUSED_VERSION;
+	}
+	if (!is_name(hello->name) || (hello->service[0] && !is_name(hello->service))) {
+		snprintf(text, NETVM_TEXT_BYTES,
+			"%s: 1 to %u letters, digits, '_', '.', '-', beginning "
+			"with a letter or digit",
+			is_name(hello->name) ? "service" : "name", NETVM_NAME_BYTES - 1);
+		return NETVM_REFUSED_NAME;
+	}
+	if (hello->features & ~known) {
+		snprintf(text, NETVM_TEXT_BYTES, "features: 0x%x asked for, this host knows 0x%x",
+			hello->features, known);
+		return NETVM_REFUSED_FEATURE;
+	}
+	if (hello->n_queues < 1 || hello->n_queues > NETVM_QUEUES_MAX) {
+		snprintf(text, NETVM_TEXT_BYTES, "n_queues: %u asked for, 1 to %u are possible",
+			hello->n_queues, NETVM_QUEUES_MAX);
+		return NETVM_REFUSED_FEATURE;
+	}
+	return 0;
+}
+
+/*
+ * The process that connected, if it still is that one: a pid says who connected, long ago maybe,
+ * and may have been given to another process since.
+ */
+static pid_t peer_pid_now(const struct session *session)
+{
+	if (session->peer_pidfd < 0 ||
+		syscall(SYS_pidfd_send_signal, session->peer_pidfd, 0, NULL, 0))
+		return 0;
+	return session->peer_pid;
+}
+
+static void session_answer_no(struct session *session, const struct netvm_hello *hello,
+	uint32_t refusal, const char *text)
+{
+	char object[8 + NETVM_NAME_BYTES] = "";
+
+	if (refusal != NETVM_REFUSED_NAME && refusal != NETVM_REFUSED_VERSION)
+		snprintf(object, sizeof(object), "nfs.%s", hello->name);
+	complain(session->attach, object, "process %d (user %u) may not attach: %s",
+		session->peer_pid, session->peer_uid, text);
+	session_refuse(session, refusal, text);
+	session_send(session, NETVM_MESSAGE_REFUSED, refusal, NULL, 0);
+	pending_drop(session, NULL);
+}
+
+static void session_answer_yes(struct session *session, const struct attach_grant *grant)
+{
+	struct attach *attach = session->attach;
+
+	if (session_send_ready(session, grant->pool)) {
+		pending_remove(session);
+		session_close(session, DROP_NF_DIED, 0);
+		return;
+	}
+	pending_remove(session);
+	session->owner = grant->owner;
+	event_remove_timer(session->event);
+	attach->hooks->attached(grant->owner, session);
+}
+
+static void session_hello(struct session *session)
+{
+	struct attach *attach = session->attach;
+	struct attach_request request = {.hello = session->channel->hello};
+	char text[NETVM_TEXT_BYTES] = "";
+	struct attach_grant grant = {0};
+	struct error error = {0};
+	uint32_t refusal;
+
+	/* The copy is made; nothing below may look at the original again. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	request.pid = peer_pid_now(session);
+	request.uid = session->peer_uid;
+	refusal = hello_check(&request.hello, text);
+	if (!refusal)
+		refusal = attach->hooks->admit(&request, &grant, text);
+	if (!refusal && session_ready(session, attach->engine, &request.hello, &grant, &error)) {
+		refusal = NETVM_REFUSED_RESOURCE;
+		snprintf(text, sizeof(text), "%.*s", (int)sizeof(text) - 1, error.message);
+	}
+	if (refusal)
+		session_answer_no(session, &request.hello, refusal, text);
+	else
+		session_answer_yes(session, &grant);
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+/*
+ * One message: 0 and *type, or -1 with what is wrong. There is no room for descriptors, so the
+ * kernel drops those that come along and says so.
+ */
+static int session_receive(struct session *session, const char **wrong)
+{
+	struct {
+		struct netvm_message message;
+		uint8_t surplus;
+	} in;
+	struct iovec part = {&in, sizeof(in)};
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+	ssize_t n = recvmsg(session->fd, &header, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0)
+		*wrong = "";
+	else if (header.msg_flags & MSG_CTRUNC)
+		*wrong = "it sent descriptors";
+	else if (n != sizeof(in.message) || in.message.magic != NETVM_SOCKET_MAGIC)
+		*wrong = "it does not speak this protocol";
+	else if (in.message.type != NETVM_MESSAGE_HELLO || in.message.n_fds || in.message.value)
+		*wrong = "it sent something else than HELLO";
+	else
+		return 1;
+	return -1;
+}
+
+static void pending_readable(struct session *session)
+{
+	const char *wrong;
+	int rc = session_receive(session, &wrong);
+
+	if (rc < 0)
+		pending_drop(session, *wrong ? wrong : NULL);
+	else if (rc == 0)
+		return;
+	else if (__atomic_load_n(&session->channel->state, __ATOMIC_ACQUIRE) != NETVM_STATE_HELLO)
+		pending_drop(session, "it sent HELLO without a hello in the channel");
+	else
+		session_hello(session);
+}
+
+/* Nothing may come any more but the end. */
+static void attached_readable(struct session *session)
+{
+	const char *wrong;
+	int rc = session_receive(session, &wrong);
+
+	if (rc > 0)
+		wrong = "it sent HELLO twice";
+	if (rc != 0)
+		session->attach->hooks->gone(session->owner, session, wrong);
+}
+
+static void session_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *session = arg;
+
+	(void)fd;
+	if (session->owner)
+		attached_readable(session);
+	else if (what & EV_TIMEOUT)
+		pending_drop(session, "it did not say HELLO in time");
+	else
+		pending_readable(session);
+}
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+static int peer_read(struct session *session)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(session->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		return -errno;
+	session->peer_pid = peer.pid;
+	session->peer_uid = peer.uid;
+	size = sizeof(session->peer_pidfd);
+	if (getsockopt(session->fd, SOL_SOCKET, SO_PEERPIDFD, &session->peer_pidfd, &size))
+		session->peer_pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	return 0;
+}
+
+static int session_begin(struct session *session)
+{
+	struct attach *attach = session->attach;
+	int rc = peer_read(session);
+
+	if (rc)
+		return rc;
+	session->event =
+		event_new(attach->base, session->fd, EV_READ | EV_PERSIST, session_event, session);
+	if (!session->event || event_add(session->event, &attach->deadline))
+		return -ENOMEM;
+	return session_send(session, NETVM_MESSAGE_CHANNEL, sizeof(struct netvm_channel),
+		&session->channel_fd, 1);
+}
+
+static void connection_begin(struct attach *attach, int fd)
+{
+	struct session *session;
+	int rc;
+
+	if (attach->n_pending == ATTACH_PENDING_MAX)
+		pending_drop_one(attach);
+	rc = session_create(fd, &session);
+	if (!rc) {
+		session->attach = attach;
+		TAILQ_INSERT_TAIL(&attach->pending, session, link);
+		attach->n_pending++;
+		rc = session_begin(session);
+		if (rc)
+			pending_drop(session, NULL);
+	}
+	if (rc && rc != -EPIPE)
+		complain(attach, "", "no room for a connection: %s", strerror(-rc));
+}
+
+/* Out of descriptors, the connection would stay and the loop spin: accept it by the spare one. */
+static void turn_away(struct attach *attach)
+{
+	int fd;
+
+	close(attach->spare_fd);
+	fd = accept4(attach->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	attach->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	complain(attach, "", "a connection was turned away: the daemon has no descriptor left");
+}
+
+static void listener_event(evutil_socket_t listener, short what, void *arg)
+{
+	struct attach *attach = arg;
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)what;
+	if (fd >= 0)
+		connection_begin(attach, fd);
+	else if (errno == EMFILE || errno == ENFILE)
+		turn_away(attach);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+/* A socket file somebody listens at is another daemon's; any other one is left over. */
+static int remove_stale(const struct sockaddr_un *address, struct error *error)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int rc = fd < 0 ? -1 : connect(fd, (const struct sockaddr *)address, sizeof(*address));
+
+	if (fd >= 0)
+		close(fd);
+	if (rc == 0)
+		return error_set(error, EADDRINUSE, "nf_socket", "stop it, or give --nf-socket",
+			"another daemon listens at %s", address->sun_path);
+	unlink(address->sun_path);
+	return 0;
+}
+
+static int listener_bind(struct attach *attach, const char *path, struct error *error)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int rc;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return error_set(error, ENAMETOOLONG, "nf_socket", "",
+			"%s is longer than %zu bytes", path, sizeof(address.sun_path) - 1);
+	strcpy(address.sun_path, path);
+	rc = remove_stale(&address, error);
+	if (rc)
+		return rc;
+	attach->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (attach->fd < 0 || bind(attach->fd, (const struct sockaddr *)&address, sizeof(address)))
+		return error_set(error, errno, "nf_socket", "", "%s: %s", path, strerror(errno));
+	strcpy(attach->path, path);
+	if (chmod(path, 0666) || listen(attach->fd, ATTACH_PENDING_MAX))
+		return error_set(error, errno, "nf_socket", "", "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+int attach_open(struct event_base *base, struct engine *engine, const char *path,
+	unsigned deadline_ms, const struct attach_hooks *hooks, struct attach **attach,
+	struct error *error)
+{
+	struct attach *made = calloc(1, sizeof(*made));
+	int rc;
+
+	if (!made)
+		return error_set(error, ENOMEM, "nf_socket", "", "no memory for the NF socket");
+	made->base = base;
+	made->engine = engine;
+	made->hooks = hooks;
+	made->deadline = (struct timeval){deadline_ms / 1000, deadline_ms % 1000 * 1000};
+	made->fd = -1;
+	made->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	TAILQ_INIT(&made->pending);
+	rc = listener_bind(made, path, error);
+	if (!rc) {
+		made->event = event_new(base, made->fd, EV_READ | EV_PERSIST, listener_event, made);
+		if (!made->event || event_add(made->event, NULL))
+			rc = error_set(
+				error, ENOMEM, "nf_socket", "", "no memory for the NF socket");
+	}
+	if (rc) {
+		attach_close(made);
+		return rc;
+	}
+	*attach = made;
+	return 0;
+}
+
+void attach_close(struct attach *attach)
+{
+	if (!attach)
+		return;
+	while (!TAILQ_EMPTY(&attach->pending))
+		pending_drop(TAILQ_FIRST(&attach->pending), NULL);
+	if (attach->event)
+		event_free(attach->event);
+	if (attach->fd >= 0)
+		close(attach->fd);
+	if (attach->spare_fd >= 0)
+		close(attach->spare_fd);
+	if (attach->path[0])
+		unlink(attach->path);
+	free(attach);
+}
+
+unsigned attach_pending(const struct attach *attach)
+{
+	return attach->n_pending;
+}

@@ -1,0 +1,93 @@
+/* Cgroups of NFs. See cgroup.h; the files are described in the kernel's cgroup-v2.rst. */
+#include "modules/nf/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+static bool is_cgroup2(const char *mount)
+{
+	struct statfs fs;
+
+	return statfs(mount, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+/* The daemon's own place in the v2 hierarchy: the line "0::PATH". */
+static int own_path(char *path, size_t size)
+{
+	FILE *file = fopen("/proc/self/cgroup", "re");
+	char line[PATH_MAX];
+	int rc = -ENOENT;
+
+	if (!file)
+		return -errno;
+	while (rc && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, "0::", 3) != 0)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		snprintf(path, size, "%s", strcmp(line + 3, "/") == 0 ? "" : line + 3);
+		rc = 0;
+	}
+	fclose(file);
+	return rc;
+}
+
+int cgroup_create(struct cgroup *cgroup, const char *name, unsigned number, struct error *error)
+{
+	static const char *const mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
+	const char *mount = is_cgroup2(mounts[0]) ? mounts[0] : mounts[1];
+	char own[PATH_MAX], file[PATH_MAX + 16];
+	int rc;
+
+	*cgroup = (struct cgroup){.procs_fd = -1};
+	if (!is_cgroup2(mount) || own_path(own, sizeof(own)))
+		return error_set(error, ENOENT, "", "mount cgroup2 on /sys/fs/cgroup",
+			"there is no cgroup v2 hierarchy");
+	if (snprintf(file, PATH_MAX, "%s%s/nf-%s-%u", mount, own, name, number) >= PATH_MAX)
+		return error_set(error, ENAMETOOLONG, "", "", "the cgroup's path is too long");
+	if (mkdir(file, 0755) && errno != EEXIST)
+		return error_set(error, errno, "",
+			"run netvmd as root, as a service with Delegate=yes", "cannot make %s: %s",
+			file, strerror(errno));
+	memcpy(cgroup->path, file, PATH_MAX);
+	strcat(file, "/cgroup.procs");
+	cgroup->procs_fd = open(file, O_WRONLY | O_CLOEXEC);
+	if (cgroup->procs_fd >= 0)
+		return 0;
+	rc = error_set(error, errno, "", "", "cannot open %s: %s", file, strerror(errno));
+	cgroup_destroy(cgroup);
+	return rc;
+}
+
+void cgroup_kill(const struct cgroup *cgroup)
+{
+	char file[PATH_MAX + 16];
+	int fd;
+
+	if (!cgroup->path[0])
+		return;
+	/* Not there before Linux 5.14: then the process group has to do. */
+	snprintf(file, sizeof(file), "%s/cgroup.kill", cgroup->path);
+	fd = open(file, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	(void)!write(fd, "1", 1);
+	close(fd);
+}
+
+void cgroup_destroy(struct cgroup *cgroup)
+{
+	if (!cgroup->path[0])
+		return;
+	cgroup_kill(cgroup);
+	if (cgroup->procs_fd >= 0)
+		close(cgroup->procs_fd);
+	rmdir(cgroup->path);
+	*cgroup = (struct cgroup){.procs_fd = -1};
+}

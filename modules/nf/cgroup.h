@@ -1,0 +1,27 @@
+/*
+ * A cgroup (v2) for each started NF, below the daemon's own. It counts what the NF uses and ends
+ * all of its processes at once. Best effort: without cgroups an NF is ended by its process group.
+ * Called by instance.c.
+ */
+#ifndef NETVM_MODULES_NF_CGROUP_H
+#define NETVM_MODULES_NF_CGROUP_H
+
+#include <limits.h>
+
+#include "common/error.h"
+
+struct cgroup {
+	char path[PATH_MAX]; /* empty: none */
+	int procs_fd;        /* its cgroup.procs, open for writing; -1 */
+};
+
+/* Make "nf-NAME-NUMBER". Returns 0 or -errno with error set; then `cgroup` is none. */
+int cgroup_create(struct cgroup *cgroup, const char *name, unsigned number, struct error *error);
+
+/* SIGKILL for everything in it; nothing when it is none. */
+void cgroup_kill(const struct cgroup *cgroup);
+
+/* End what is left in it and remove it; becomes none. */
+void cgroup_destroy(struct cgroup *cgroup);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * The process of an NF that the daemon starts: its environment, output and cgroup around spawn().
+ * Called by instance.c.
+ */
+#ifndef NETVM_MODULES_NF_CHILD_H
+#define NETVM_MODULES_NF_CHILD_H
+
+#include <stdbool.h>
+
+#include "modules/nf/cgroup.h"
+#include "modules/nf/output.h"
+#include "modules/nf/settings.h"
+
+struct event;
+struct manager;
+
+#define CHILD_END_BYTES 256
+
+struct child {
+	pid_t pid; /* 0: none */
+	int pidfd;
+	struct event *event;
+	struct output output;
+	struct cgroup cgroup;
+	void (*exited)(void *arg);
+	void *arg;
+};
+
+/* How a process ended. */
+struct child_end {
+	bool clean;                 /* status 0 */
+	char text[CHILD_END_BYTES]; /* "exited with status 2: its last line" */
+};
+
+/* Start it; exited(arg) is called once when it has ended, then call child_reap(). */
+int child_start(struct child *child, const struct manager *manager,
+	const struct nf_settings *settings, void (*exited)(void *), void *arg, struct error *error);
+
+/* Only the process itself, never a later one of the same number. */
+void child_signal(const struct child *child, int number);
+
+/* Move all its threads; an empty set means any CPU. */
+void child_pin(const struct child *child, const cpu_set_t *cpus);
+
+/* Wait until it has ended, at most so long (-1: for ever). Does not reap. */
+bool child_await(const struct child *child, int timeout_ms);
+
+/*
+ * After its end: whatever it started is killed, what was kept for it is given back; there is no
+ * child then. `end` is filled.
+ */
+void child_reap(struct child *child, struct child_end *end);
+
+#endif

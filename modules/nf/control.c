@@ -1,0 +1,414 @@
+/*
+ * The NF module: services and NFs follow the document, the NF socket and the engine's faults are
+ * led to the instance they concern. Called by the manager through nf_module, and see nf.h.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "manager/module.h"
+#include "modules/group/group.h"
+#include "modules/nf/attach.h"
+#include "modules/nf/instance.h"
+#include "modules/nf/nf.h"
+#include "modules/nf/services.h"
+
+#define HELLO_DEADLINE_MS 2000
+#define FAULTS_AT_ONCE    16
+
+static struct {
+	struct manager *manager;
+	struct attach *attach;
+	struct event *notify;
+	TAILQ_HEAD(, nf_instance) instances;
+} nfs = {.instances = TAILQ_HEAD_INITIALIZER(nfs.instances)};
+
+static struct nf_instance *find(const char *name, enum nf_place place)
+{
+	struct nf_instance *instance;
+
+	TAILQ_FOREACH (instance, &nfs.instances, link)
+		if (instance->place == place && strcmp(instance->settings.name, name) == 0)
+			return instance;
+	return NULL;
+}
+
+/* ---- hooks of instances ---------------------------------------------------------------------- */
+
+static void instance_ended(struct nf_instance *instance)
+{
+	struct nf_instance *other;
+
+	TAILQ_REMOVE(&nfs.instances, instance, link);
+	TAILQ_FOREACH (other, &nfs.instances, link)
+		if (other->predecessor == instance)
+			other->predecessor = NULL;
+	instance_destroy(instance);
+}
+
+/* ---- hooks of the NF socket ------------------------------------------------------------------ */
+
+static uint32_t refuse_unknown(const char *name, char *text)
+{
+	const struct nf_instance *instance;
+	int n = snprintf(text, NETVM_TEXT_BYTES, "name: no NF %s is declared; declared are:", name);
+
+	TAILQ_FOREACH (instance, &nfs.instances, link)
+		if (instance->place == PLACE_CURRENT && n < (int)NETVM_TEXT_BYTES)
+			n += snprintf(text + n, NETVM_TEXT_BYTES - (size_t)n, " %s",
+				instance->settings.name);
+	return NETVM_REFUSED_UNKNOWN;
+}
+
+/* Of two with one name, the one that is leaving has had its turn. */
+static uint32_t admit(const struct attach_request *request, struct attach_grant *grant, char *text)
+{
+	struct nf_instance *instance = find(request->hello.name, PLACE_CURRENT);
+
+	if (!instance)
+		return refuse_unknown(request->hello.name, text);
+	return instance_admit(instance, request, grant, text);
+}
+
+static void attached(void *owner, struct session *session)
+{
+	instance_attached(owner, session);
+}
+
+static void gone(void *owner, struct session *session, const char *why)
+{
+	(void)session;
+	instance_gone(owner, why);
+}
+
+static const struct attach_hooks attach_hooks = {
+	.admit = admit,
+	.attached = attached,
+	.gone = gone,
+};
+
+/* ---- faults ---------------------------------------------------------------------------------- */
+
+static void fault_of(const struct nf *nf)
+{
+	struct nf_instance *instance;
+
+	TAILQ_FOREACH (instance, &nfs.instances, link) {
+		if (instance->session && session_nf(instance->session) == nf) {
+			instance_fault(instance);
+			return;
+		}
+	}
+}
+
+static void notify_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct nf *faulty[FAULTS_AT_ONCE];
+	uint64_t count;
+	unsigned n;
+
+	(void)what;
+	(void)arg;
+	(void)!read(fd, &count, sizeof(count));
+	do {
+		n = engine_faults(nfs.manager->engine, faulty, FAULTS_AT_ONCE);
+		for (unsigned i = 0; i < n; i++)
+			fault_of(faulty[i]);
+	} while (n == FAULTS_AT_ONCE);
+}
+
+/* ---- the transaction ------------------------------------------------------------------------- */
+
+static int check_object(const char *name, json_t *object, struct error *error)
+{
+	struct nf_settings settings;
+	/* The document is checked before modules are initialised, too. */
+	const char *binary_dir = nfs.manager ? nfs.manager->binary_dir : NULL;
+	int rc = nf_settings_read(&settings, name, object, binary_dir, error);
+
+	if (!rc)
+		nf_settings_free(&settings);
+	return rc;
+}
+
+/* Unchanged ones were fine once: a program that vanished since does not forbid other changes. */
+static int nf_check(const struct change *change, struct error *error)
+{
+	const json_t *section = json_object_get(change->new, "nfs");
+	const char *name;
+	json_t *object;
+	int rc = services_check(section, error);
+
+	json_object_foreach ((json_t *)section, name, object) {
+		if (rc)
+			break;
+		if (change_kind(change, "nfs", name) == CHANGE_NONE)
+			continue;
+		rc = check_object(name, object, error);
+		if (rc)
+			error_prefix(error, name);
+	}
+	if (rc)
+		error_prefix(error, "nfs");
+	return rc;
+}
+
+/* Make and start one. */
+static int instance_add(const char *name, json_t *object, enum nf_place place,
+	struct nf_instance **instance, struct error *error)
+{
+	struct nf_settings settings;
+	int rc = nf_settings_read(&settings, name, object, nfs.manager->binary_dir, error);
+
+	if (rc)
+		return rc;
+	rc = instance_create(nfs.manager, instance_ended, &settings, nf_service(settings.service),
+		group_pool(settings.group), instance);
+	if (rc)
+		return error_set(error, -rc, "", "", "no memory for an NF");
+	(*instance)->place = place;
+	rc = instance_start(*instance, error);
+	if (rc) {
+		instance_destroy(*instance);
+		error_prefix(error, "command");
+		return rc;
+	}
+	TAILQ_INSERT_TAIL(&nfs.instances, *instance, link);
+	return 0;
+}
+
+static int nf_prepare(const struct change *change, struct error *error)
+{
+	const json_t *section = json_object_get(change->new, "nfs");
+	struct nf_instance *instance;
+	const char *name;
+	json_t *object;
+	int rc = services_prepare(nfs.manager->engine, section, error);
+
+	json_object_foreach ((json_t *)section, name, object) {
+		enum change_kind kind = change_kind(change, "nfs", name);
+
+		if (rc)
+			break;
+		if (kind != CHANGE_ADD && kind != CHANGE_RECREATE)
+			continue;
+		rc = instance_add(name, object, PLACE_NEW, &instance, error);
+		if (rc)
+			error_prefix(error, name);
+	}
+	if (rc)
+		error_prefix(error, "nfs");
+	return rc;
+}
+
+/* Its name is gone or taken by a new one, which takes over if it can: same service, same way. */
+static void finish_old(struct nf_instance *instance)
+{
+	struct nf_instance *next = find(instance->settings.name, PLACE_NEW);
+
+	instance->place = PLACE_LEAVING;
+	if (next && next->service == instance->service && !next->settings.external)
+		instance_succeed(next, instance);
+	else
+		instance_leave(instance);
+}
+
+static void nf_finish(const struct change *change)
+{
+	struct nf_instance *instance, *next;
+
+	for (instance = TAILQ_FIRST(&nfs.instances); instance; instance = next) {
+		const char *name = instance->settings.name;
+
+		next = TAILQ_NEXT(instance, link);
+		if (instance->place != PLACE_CURRENT)
+			continue;
+		if (!document_object(change->new, "nfs", name) || find(name, PLACE_NEW))
+			finish_old(instance);
+		else if (change_kind(change, "nfs", name) == CHANGE_LIVE)
+			instance_update(instance, document_object(change->new, "nfs", name));
+	}
+	TAILQ_FOREACH (instance, &nfs.instances, link)
+		if (instance->place == PLACE_NEW)
+			instance->place = PLACE_CURRENT;
+	services_finish(nfs.manager->engine, json_object_get(change->new, "nfs"));
+}
+
+static void leave_all(enum nf_place place)
+{
+	struct nf_instance *instance, *next;
+
+	for (instance = TAILQ_FIRST(&nfs.instances); instance; instance = next) {
+		next = TAILQ_NEXT(instance, link);
+		if (instance->place != place)
+			continue;
+		instance->place = PLACE_LEAVING;
+		instance_leave(instance);
+	}
+}
+
+static void nf_abort(const struct change *change)
+{
+	(void)change;
+	leave_all(PLACE_NEW);
+	services_abort(nfs.manager->engine);
+}
+
+/* ---- methods --------------------------------------------------------------------------------- */
+
+/* A second one of the same settings takes over from the first. */
+static int replace(struct nf_instance *old, struct error *error)
+{
+	struct nf_instance *next;
+	int rc =
+		instance_add(old->settings.name, old->settings.object, PLACE_CURRENT, &next, error);
+
+	if (rc)
+		return rc;
+	old->place = PLACE_LEAVING;
+	instance_succeed(next, old);
+	next->restarts++;
+	return 0;
+}
+
+static int unknown_nf(const char *name, struct error *error)
+{
+	char text[NETVM_TEXT_BYTES];
+
+	refuse_unknown(name, text);
+	return error_set(error, ENOENT, "name", text, "there is no NF %s", name);
+}
+
+static int nf_restart(
+	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
+{
+	const char *name = value_text(params, "name");
+	struct nf_instance *instance = find(name, PLACE_CURRENT);
+	int rc;
+
+	(void)request;
+	if (!instance)
+		return unknown_nf(name, error);
+	if (instance->settings.external)
+		rc = instance_dismiss(instance, error);
+	else
+		rc = replace(instance, error);
+	if (rc)
+		return rc;
+	instance = find(name, PLACE_CURRENT);
+	*result = json_pack("{s:s, s:s}", "name", name, "state", nf_state_name(instance->state));
+	return 0;
+}
+
+static void nf_stats(json_t *stats)
+{
+	json_t *object = json_object();
+	const struct nf_instance *instance;
+
+	TAILQ_FOREACH (instance, &nfs.instances, link)
+		if (instance->place == PLACE_CURRENT)
+			json_object_set_new(
+				object, instance->settings.name, instance_stats(instance));
+	json_object_set_new(stats, "nfs", object);
+}
+
+static bool nf_ready(void)
+{
+	const struct nf_instance *instance;
+
+	TAILQ_FOREACH (instance, &nfs.instances, link)
+		if (instance->place == PLACE_CURRENT && !instance->settings.external &&
+			!instance->settled)
+			return false;
+	return true;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static int nf_init(struct manager *manager, struct error *error)
+{
+	int rc;
+
+	nfs.manager = manager;
+	nfs.notify = event_new(
+		manager->base, manager->notify_fd, EV_READ | EV_PERSIST, notify_event, NULL);
+	if (!nfs.notify)
+		return error_set(error, ENOMEM, "", "", "no memory for the NF module");
+	event_add(nfs.notify, NULL);
+	rc = attach_open(manager->base, manager->engine, manager->nf_socket, HELLO_DEADLINE_MS,
+		&attach_hooks, &nfs.attach, error);
+	if (rc)
+		event_free(nfs.notify);
+	return rc;
+}
+
+static unsigned now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (unsigned)(now.tv_sec * 1000 + now.tv_nsec / 1000000);
+}
+
+/* Waits together for all processes that are left; the loop does not turn any more. */
+static void await_all(unsigned timeout_ms)
+{
+	struct nf_instance *instance, *next;
+	unsigned start_ms = now_ms();
+
+	for (instance = TAILQ_FIRST(&nfs.instances); instance; instance = next) {
+		unsigned spent_ms = now_ms() - start_ms;
+
+		next = TAILQ_NEXT(instance, link);
+		instance_await(instance, spent_ms < timeout_ms ? (int)(timeout_ms - spent_ms) : 0);
+	}
+}
+
+static void signal_all(int number)
+{
+	const struct nf_instance *instance;
+
+	TAILQ_FOREACH (instance, &nfs.instances, link)
+		child_signal(&instance->child, number);
+}
+
+static void nf_fini(void)
+{
+	leave_all(PLACE_CURRENT);
+	await_all(instance_times.stop_ms);
+	signal_all(SIGTERM);
+	await_all(instance_times.stop_ms);
+	signal_all(SIGKILL);
+	await_all(UINT_MAX);
+	attach_close(nfs.attach);
+	event_free(nfs.notify);
+}
+
+static const char *const nf_after[] = {"group", NULL};
+static const struct section *const nf_sections[] = {&nf_section, NULL};
+static const struct field restart_params[] = {
+	{"name", FIELD_NAME, .required = true, .help = "Which NF"}, {}};
+static const struct rpc_method nf_methods[] = {
+	{"nf.restart", restart_params,
+		"Replace an NF by a fresh one without losing packets; ask an external one to go",
+		nf_restart},
+	{}};
+
+const struct module nf_module = {
+	.name = "nf",
+	.after = nf_after,
+	.sections = nf_sections,
+	.methods = nf_methods,
+	.init = nf_init,
+	.fini = nf_fini,
+	.check = nf_check,
+	.prepare = nf_prepare,
+	.finish = nf_finish,
+	.abort = nf_abort,
+	.stats = nf_stats,
+	.ready = nf_ready,
+};

@@ -1,0 +1,242 @@
+/* Transactions: what a change of the document does to processes and services. */
+#include <errno.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "modules/nf/instance.h"
+#include "modules/nf/nf.h"
+#include "modules/nf/testing/client.h"
+#include "modules/nf/testing/fake.h"
+#include "modules/nf/testing/rig.h"
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+/* The old one works until the new one does. */
+static void test_command_changes(void **state)
+{
+	json_int_t pid;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	rig_await("running");
+	pid = rig_figure("fw", "pid");
+	rig_apply_ok(rig_one("fw", rig_acting("serve again")));
+	assert_int_equal(fake.detached, 0);
+	rig_await("running");
+	assert_int_equal(fake.attached, 2);
+	assert_int_equal(fake.detached, 1);
+	assert_int_equal(fake.reason, DROP_NF_REMOVED);
+	assert_int_not_equal(rig_figure("fw", "pid"), pid);
+	assert_int_equal(rig_figure("fw", "tx_pkts"), 20);
+}
+
+/* A new one that fails does not leave the old one in its place: the document is what counts. */
+static void test_command_changes_for_the_worse(void **state)
+{
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	rig_await("running");
+	rig_apply_ok(rig_one("fw", rig_with(rig_acting("fail"), "restart", "never")));
+	assert_int_equal(fake.detached, 0);
+	rig_await("failed");
+	assert_int_equal(fake.detached, 1);
+}
+
+static void test_twice_in_a_row(void **state)
+{
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	rig_await("running");
+	rig_apply_ok(rig_one("fw", rig_acting("mute")));
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	rig_await("running");
+	assert_int_equal(fake.attached, 2);
+	assert_int_equal(fake.detached, 1);
+}
+
+/* Services go with the document, so nobody may be left in the engine when it is applied. */
+static void test_removed_while_replaced(void **state)
+{
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	rig_await("running");
+	rig_apply_ok(rig_one("fw", rig_acting("mute")));
+	rig_apply_ok(json_object());
+	assert_int_equal(fake.detached, 1);
+}
+
+static void test_group_changes(void **state)
+{
+	struct service *service;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	rig_await("running");
+	service = nf_service("fw");
+	rig_apply_ok(rig_one("fw", rig_with(rig_acting("serve"), "group", "other")));
+	/* Its service goes, so it cannot stay. */
+	assert_int_equal(fake.detached, 1);
+	assert_ptr_not_equal(nf_service("fw"), service);
+	assert_int_equal(fake.services, 1);
+	rig_await("running");
+	assert_ptr_equal(fake.options.service, nf_service("fw"));
+}
+
+static void test_live_changes(void **state)
+{
+	json_t *fields = rig_with(rig_acting("serve"), "restart", "never");
+	json_int_t pid;
+	cpu_set_t cpus;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	rig_await("running");
+	pid = rig_figure("fw", "pid");
+	json_object_set_new(fields, "cpus", json_pack("[i]", 0));
+	rig_apply_ok(rig_one("fw", fields));
+	assert_int_equal(rig_figure("fw", "pid"), pid);
+	sched_getaffinity((pid_t)pid, sizeof(cpus), &cpus);
+	assert_int_equal(CPU_COUNT(&cpus), 1);
+	kill((pid_t)pid, SIGKILL);
+	rig_await("failed");
+}
+
+/* The second NF cannot be executed: the first, started already, is gone again. */
+static void test_abort(void **state)
+{
+	struct error error = {0};
+	json_t *next = rig_one("a", rig_acting("serve"));
+	char bad[PATH_MAX];
+	FILE *file;
+
+	(void)state;
+	snprintf(bad, sizeof(bad), "%.4000s/garbage", rig_run_dir);
+	file = fopen(bad, "w");
+	fputs("\001\002", file);
+	fclose(file);
+	chmod(bad, 0755);
+	json_object_set_new(json_object_get(next, "nfs"), "b",
+		rig_object("b", json_pack("{s:s}", "command", "garbage")));
+	assert_int_equal(rig_apply(next, &error), -ENOEXEC);
+	assert_string_equal(error.path, "nfs.b.command");
+	assert_int_equal(fake.services, 0);
+	fake_loop_until(rig_manager.base, rig_no_children, NULL);
+}
+
+/* ---- nf.restart ------------------------------------------------------------------------------ */
+
+static void test_restart(void **state)
+{
+	struct error error = {0};
+	json_int_t pid;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	rig_await("running");
+	pid = rig_figure("fw", "pid");
+	assert_int_equal(rig_restart("fw", &error), 0);
+	assert_int_equal(fake.detached, 0);
+	rig_await("running");
+	assert_int_equal(fake.detached, 1);
+	assert_int_not_equal(rig_figure("fw", "pid"), pid);
+	assert_int_equal(rig_figure("fw", "restarts"), 1);
+	assert_int_equal(rig_restart("fv", &error), -ENOENT);
+	assert_non_null(strstr(error.hint, "fw"));
+}
+
+static void test_restart_of_failed(void **state)
+{
+	struct error error = {0};
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_with(rig_acting("fail"), "restart", "never")));
+	rig_await("failed");
+	assert_int_equal(rig_restart("fw", &error), 0);
+	assert_true(rig_is_state("fw", "starting"));
+	rig_await("failed");
+	assert_int_equal(fake_events("nf-exit", "status 3"), 2);
+}
+
+/* ---- documents that are wrong ---------------------------------------------------------------- */
+
+static const struct {
+	const char *fields; /* JSON */
+	const char *path;
+	int code;
+	const char *message;
+} wrong[] = {
+	{"{}", "nfs.fw.command", EINVAL, "needs a command"},
+	{"{'command': 'no-such-program'}", "nfs.fw.command", ENOENT, "no-such-program"},
+	{"{'command': 'sh -c \"x'}", "nfs.fw.command", EINVAL, "not closed"},
+	{"{'command': 'sh', 'image': 'external'}", "nfs.fw.command", EINVAL, "somebody else"},
+	{"{'command': 'sh', 'user': 'no-such-user'}", "nfs.fw.user", ENOENT, "no-such-user"},
+	{"{'command': 'sh', 'cpus': [0, 1023]}", "nfs.fw.cpus", EINVAL, "CPU 1023"},
+};
+
+static void test_wrong(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		struct error error = {0};
+		char json[256];
+
+		snprintf(json, sizeof(json), "%s", wrong[i].fields);
+		for (char *c = json; *c; c++)
+			*c = *c == '"' ? '`' : *c == '\'' ? '"' : *c;
+		for (char *c = json; *c; c++)
+			*c = *c == '`' ? '\'' : *c;
+		print_message("%s\n", json);
+		assert_int_equal(rig_apply(rig_one("fw", json_loads(json, 0, NULL)), &error),
+			-wrong[i].code);
+		assert_string_equal(error.path, wrong[i].path);
+		assert_non_null(strstr(error.message, wrong[i].message));
+		assert_true(error.hint[0]);
+	}
+	assert_int_equal(fake.services, 0);
+}
+
+static void test_service_in_two_groups(void **state)
+{
+	struct error error = {0};
+
+	(void)state;
+	assert_int_equal(
+		rig_apply(
+			json_pack("{s:{s:o s:o}}", "nfs", "a",
+				rig_object("a", rig_with(rig_acting("serve"), "service", "s")), "b",
+				rig_object(
+					"b", rig_with(rig_with(rig_acting("serve"), "service", "s"),
+						     "group", "other"))),
+			&error),
+		-EINVAL);
+	assert_string_equal(error.path, "nfs.b.group");
+	assert_non_null(strstr(error.hint, "as a is"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(test_command_changes),
+		RIG_TEST(test_command_changes_for_the_worse),
+		RIG_TEST(test_twice_in_a_row),
+		RIG_TEST(test_removed_while_replaced),
+		RIG_TEST(test_group_changes),
+		RIG_TEST(test_live_changes),
+		RIG_TEST(test_abort),
+		RIG_TEST(test_restart),
+		RIG_TEST(test_restart_of_failed),
+		RIG_TEST(test_wrong),
+		RIG_TEST(test_service_in_two_groups),
+	};
+
+	return cmocka_run_group_tests(tests, rig_make_places, rig_remove_places);
+}

@@ -1,0 +1,176 @@
+/* Who may attach, NFs started by others, NFs that break the contract. */
+#include <errno.h>
+#include <event2/event.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "modules/nf/instance.h"
+#include "modules/nf/nf.h"
+#include "modules/nf/testing/client.h"
+#include "modules/nf/testing/fake.h"
+#include "modules/nf/testing/rig.h"
+
+/* ---- external -------------------------------------------------------------------------------- */
+
+/* Say hello as `name`; what the daemon answers: a message type. */
+static int attach_as(
+	struct client *client, const char *name, const char *service, unsigned n_queues)
+{
+	assert_int_equal(client_connect(client, rig_nf_socket), 0);
+	assert_int_equal(fake_hear(rig_manager.base, client), 0);
+	assert_int_equal(client_map(client), 0);
+	client_fill(client, name, service);
+	client->channel->hello.n_queues = n_queues;
+	client_hello(client);
+	assert_int_equal(fake_hear(rig_manager.base, client), 0);
+	return client->message.type;
+}
+
+static void check_refused(const char *name, const char *service, unsigned n_queues,
+	uint32_t refusal, const char *text)
+{
+	struct client client;
+
+	assert_int_equal(attach_as(&client, name, service, n_queues), NETVM_MESSAGE_REFUSED);
+	assert_int_equal(client.message.value, refusal);
+	assert_non_null(strstr(client.channel->answer.text, text));
+	client_close(&client);
+}
+
+static void test_refusals(void **state)
+{
+	struct client client;
+
+	(void)state;
+	rig_apply_ok(json_pack("{s:{s:o s:o}}", "nfs", "fw", rig_object("fw", rig_acting("serve")),
+		"ids", rig_object("ids", rig_external())));
+	rig_await("running");
+	check_refused("idz", "", 1, NETVM_REFUSED_UNKNOWN, "fw ids");
+	check_refused("fw", "", 1, NETVM_REFUSED_BUSY, "running already");
+	check_refused("ids", "spy", 1, NETVM_REFUSED_SERVICE, "service ids");
+	check_refused("ids", "", 2, NETVM_REFUSED_FEATURE, "set nfs.ids.queues");
+	assert_int_equal(attach_as(&client, "ids", "ids", 1), NETVM_MESSAGE_READY);
+	check_refused("ids", "", 1, NETVM_REFUSED_BUSY, "running already");
+	client_close(&client);
+}
+
+/* Somebody else may not take the place of the process that was started. */
+static void test_impostor(void **state)
+{
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("mute")));
+	check_refused("fw", "", 1, NETVM_REFUSED_CREDENTIAL, "image: external");
+	assert_int_equal(fake.attached, 0);
+}
+
+static void check_as_nobody(uint32_t refusal)
+{
+	struct client client;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (setuid(65534) || client_attach(&client, rig_nf_socket, "fw"))
+			_exit(99);
+		_exit(client.message.type == NETVM_MESSAGE_READY ? 0 : (int)client.message.value);
+	}
+	while (waitpid(pid, &status, WNOHANG) == 0)
+		event_base_loop(rig_manager.base, EVLOOP_NONBLOCK);
+	assert_int_equal(WEXITSTATUS(status), refusal);
+}
+
+static void test_external_user(void **state)
+{
+	(void)state;
+	if (geteuid() != 0 || chmod(rig_run_dir, 0755))
+		skip();
+	rig_apply_ok(rig_one("fw", rig_with(rig_external(), "user", "root")));
+	check_as_nobody(NETVM_REFUSED_CREDENTIAL);
+	rig_apply_ok(rig_one("fw", rig_with(rig_external(), "user", "nobody")));
+	check_as_nobody(0);
+}
+
+static void test_external_comes_and_goes(void **state)
+{
+	struct error error = {0};
+	struct client client;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_external()));
+	assert_true(rig_is_state("fw", "declared"));
+	assert_true(nf_module.ready());
+	assert_int_equal(rig_restart("fw", &error), -ENOTCONN);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(attach_as(&client, "fw", "", 1), NETVM_MESSAGE_READY);
+		assert_true(rig_is_state("fw", "running"));
+		client_close(&client);
+		rig_await("detached");
+	}
+	assert_int_equal(attach_as(&client, "fw", "", 1), NETVM_MESSAGE_READY);
+	assert_int_equal(rig_restart("fw", NULL), 0);
+	assert_int_equal(client.channel->control, NETVM_CONTROL_STOP);
+	assert_int_equal(fake_hear(rig_manager.base, &client), -ECONNRESET);
+	assert_true(rig_is_state("fw", "detached"));
+	client_close(&client);
+}
+
+/* ---- faults ---------------------------------------------------------------------------------- */
+
+/* The engine says that the NF attached last broke the contract. */
+static void report_fault(void)
+{
+	fake.faulty = fake.last;
+	eventfd_write(rig_manager.notify_fd, 1);
+}
+
+static void test_fault_of_process(void **state)
+{
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("stubborn")));
+	rig_await("running");
+	report_fault();
+	rig_await_event("nf-fault", "killed");
+	assert_int_equal(fake.reason, DROP_NF_DIED);
+	rig_await("backoff");
+	rig_await("running");
+}
+
+static void test_fault_of_external(void **state)
+{
+	struct client client;
+
+	(void)state;
+	instance_times.backoff_min_ms = 200;
+	rig_apply_ok(rig_one("fw", rig_external()));
+	assert_int_equal(attach_as(&client, "fw", "", 1), NETVM_MESSAGE_READY);
+	report_fault();
+	rig_await("backoff");
+	assert_int_equal(fake_hear(rig_manager.base, &client), -ECONNRESET);
+	client_close(&client);
+	check_refused("fw", "", 1, NETVM_REFUSED_BUSY, "try again later");
+	rig_await("detached");
+	assert_int_equal(attach_as(&client, "fw", "", 1), NETVM_MESSAGE_READY);
+	client_close(&client);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(test_refusals),
+		RIG_TEST(test_impostor),
+		RIG_TEST(test_external_user),
+		RIG_TEST(test_external_comes_and_goes),
+		RIG_TEST(test_fault_of_process),
+		RIG_TEST(test_fault_of_external),
+	};
+
+	return cmocka_run_group_tests(tests, rig_make_places, rig_remove_places);
+}

@@ -1,0 +1,479 @@
+/* The life of an NF. See instance.h. */
+#include "modules/nf/instance.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "manager/events.h"
+#include "manager/module.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+struct instance_times instance_times = {
+	.settle_ms = 10000,
+	.attach_ms = 50000,
+	.stop_ms = 1000,
+	.drain_ms = 200,
+	.backoff_min_ms = 100,
+	.backoff_max_ms = 10000,
+	.steady_ms = 10000,
+};
+
+const char *nf_state_name(enum nf_state state)
+{
+	static const char *const names[] = {
+		[NF_DECLARED] = "declared",
+		[NF_STARTING] = "starting",
+		[NF_RUNNING] = "running",
+		[NF_STOPPING] = "stopping",
+		[NF_BACKOFF] = "backoff",
+		[NF_FAILED] = "failed",
+		[NF_DETACHED] = "detached",
+	};
+
+	return names[state];
+}
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+static void tell(const struct nf_instance *instance, const char *kind, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void tell(const struct nf_instance *instance, const char *kind, const char *format, ...)
+{
+	char object[8 + NETVM_NAME_BYTES], text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	snprintf(object, sizeof(object), "nfs.%s", instance->settings.name);
+	events_add(kind, object, "%s", text);
+}
+
+/* A new state ends the wait of the old one; timeout_ms 0: no end of this one is planned. */
+static void enter(struct nf_instance *instance, enum nf_state state, unsigned timeout_ms)
+{
+	struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+
+	instance->state = state;
+	if (state != NF_STARTING && state != NF_STOPPING)
+		instance->settled = true;
+	if (timeout_ms)
+		event_add(instance->timer, &timeout);
+	else
+		event_del(instance->timer);
+}
+
+static void release_predecessor(struct nf_instance *instance)
+{
+	struct nf_instance *old = instance->predecessor;
+
+	instance->predecessor = NULL;
+	if (old)
+		instance_leave(old);
+}
+
+static void back_off(struct nf_instance *instance)
+{
+	unsigned wait_ms = instance->backoff_ms;
+
+	instance->backoff_ms *= 2;
+	if (instance->backoff_ms > instance_times.backoff_max_ms)
+		instance->backoff_ms = instance_times.backoff_max_ms;
+	enter(instance, NF_BACKOFF, wait_ms);
+	tell(instance, "nf-backoff",
+		instance->settings.external ? "may attach again in %u ms"
+					    : "is started again in %u ms",
+		wait_ms);
+}
+
+static bool comes_back(const struct nf_instance *instance, bool clean)
+{
+	if (instance->settings.external)
+		return !clean;
+	return instance->settings.restart == RESTART_ALWAYS ||
+	       (instance->settings.restart == RESTART_ON_FAILURE && !clean);
+}
+
+/* Nothing of it runs any more: what next? */
+static void rest(struct nf_instance *instance, bool clean)
+{
+	if (instance->after == AFTER_LEAVE) {
+		event_del(instance->timer);
+		release_predecessor(instance);
+		instance->ended(instance);
+		return;
+	}
+	if (comes_back(instance, clean)) {
+		back_off(instance);
+	} else {
+		enter(instance, clean ? NF_DETACHED : NF_FAILED, 0);
+		if (!instance->settings.external)
+			tell(instance, clean ? "nf-detached" : "nf-failed",
+				"is not started again (restart: %s)",
+				value_text(instance->settings.object, "restart"));
+	}
+	release_predecessor(instance);
+}
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+/* Takes the NF's packets back; returns how many. Without a session nothing is lost. */
+static unsigned end_session(
+	struct nf_instance *instance, enum drop_reason reason, uint64_t drain_ns)
+{
+	struct session *session = instance->session;
+	struct counters counters = {0};
+	unsigned lost;
+
+	if (!session)
+		return 0;
+	engine_nf_counters(instance->manager->engine, session_nf(session), &counters);
+	counters_add(instance->book, &counters);
+	lost = session_close(session, reason, drain_ns);
+	instance->book->drops[reason] += lost;
+	instance->session = NULL;
+	return lost;
+}
+
+/* ---- processes ------------------------------------------------------------------------------- */
+
+static void child_exited(void *arg)
+{
+	struct nf_instance *instance = arg;
+	enum drop_reason reason = instance->after == AFTER_LEAVE ? DROP_NF_REMOVED : DROP_NF_DIED;
+	struct child_end end;
+	unsigned lost = end_session(instance, reason, 0);
+
+	child_reap(&instance->child, &end);
+	snprintf(instance->last_exit, sizeof(instance->last_exit), "%s", end.text);
+	if (lost)
+		tell(instance, "nf-exit", "%s; %u packets lost", end.text, lost);
+	else
+		tell(instance, "nf-exit", "%s", end.text);
+	rest(instance, end.clean && !instance->faulty);
+}
+
+int instance_start(struct nf_instance *instance, struct error *error)
+{
+	int rc;
+
+	if (instance->settings.external)
+		return 0;
+	rc = child_start(&instance->child, instance->manager, &instance->settings, child_exited,
+		instance, error);
+	if (rc)
+		return rc;
+	instance->faulty = false;
+	instance->n_signals = 0;
+	enter(instance, NF_STARTING, instance_times.settle_ms);
+	tell(instance, "nf-starting", "process %d runs %s as user %s", instance->child.pid,
+		instance->settings.program, instance->settings.user);
+	return 0;
+}
+
+static void start_again(struct nf_instance *instance)
+{
+	struct error error = {0};
+
+	instance->restarts++;
+	if (instance_start(instance, &error) == 0)
+		return;
+	snprintf(instance->last_exit, sizeof(instance->last_exit), "%.*s",
+		(int)sizeof(instance->last_exit) - 1, error.message);
+	tell(instance, "nf-failed", "%s%s%s", error.message, error.hint[0] ? ": " : "", error.hint);
+	rest(instance, false);
+}
+
+/* Take it out and see to it that its process ends. */
+static void stop(struct nf_instance *instance, uint64_t drain_ns)
+{
+	bool was_attached = instance->session != NULL;
+	unsigned lost = end_session(instance, DROP_NF_REMOVED, drain_ns);
+
+	tell(instance, "nf-stopping", "is being stopped; %u packets lost", lost);
+	instance->n_signals = 0;
+	enter(instance, NF_STOPPING, instance_times.stop_ms);
+	/* One that is attached was told through its channel; the others hear it only so. */
+	if (!was_attached) {
+		child_signal(&instance->child, SIGTERM);
+		instance->n_signals = 1;
+	}
+}
+
+static void insist(struct nf_instance *instance)
+{
+	child_signal(&instance->child, instance->n_signals++ ? SIGKILL : SIGTERM);
+	enter(instance, NF_STOPPING, instance_times.stop_ms);
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+/* Nobody waits longer for the first try of an NF; it gets some more time by itself. */
+static void starting_timer(struct nf_instance *instance)
+{
+	if (!instance->settled) {
+		instance->settled = true;
+		enter(instance, NF_STARTING, instance_times.attach_ms);
+		tell(instance, "nf-slow", "has not attached after %u ms", instance_times.settle_ms);
+		release_predecessor(instance);
+		return;
+	}
+	instance->faulty = true;
+	tell(instance, "nf-stopping", "does not attach");
+	insist(instance);
+}
+
+static void running_timer(struct nf_instance *instance)
+{
+	instance->backoff_ms = instance_times.backoff_min_ms;
+	output_trim(&instance->child.output);
+	enter(instance, NF_RUNNING, instance_times.steady_ms);
+}
+
+static void backoff_timer(struct nf_instance *instance)
+{
+	if (!instance->settings.external) {
+		start_again(instance);
+		return;
+	}
+	enter(instance, NF_DETACHED, 0);
+	tell(instance, "nf-detached", "may attach again");
+}
+
+static void timer_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct nf_instance *instance = arg;
+
+	(void)fd;
+	(void)what;
+	if (instance->state == NF_STARTING)
+		starting_timer(instance);
+	else if (instance->state == NF_RUNNING)
+		running_timer(instance);
+	else if (instance->state == NF_STOPPING)
+		insist(instance);
+	else if (instance->state == NF_BACKOFF)
+		backoff_timer(instance);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+int instance_create(const struct manager *manager, void (*ended)(struct nf_instance *),
+	struct nf_settings *settings, struct service *service, struct buffer_pool *pool,
+	struct nf_instance **instance)
+{
+	struct nf_instance *made = calloc(1, sizeof(*made));
+
+	if (made)
+		made->timer = evtimer_new(manager->base, timer_event, made);
+	if (!made || !made->timer) {
+		free(made);
+		nf_settings_free(settings);
+		return -ENOMEM;
+	}
+	made->manager = manager;
+	made->ended = ended;
+	made->settings = *settings;
+	made->service = service;
+	made->pool = pool;
+	made->backoff_ms = instance_times.backoff_min_ms;
+	made->book = &made->past;
+	*instance = made;
+	return 0;
+}
+
+void instance_destroy(struct nf_instance *instance)
+{
+	if (!instance)
+		return;
+	event_free(instance->timer);
+	nf_settings_free(&instance->settings);
+	free(instance);
+}
+
+void instance_succeed(struct nf_instance *instance, struct nf_instance *old)
+{
+	/* One that never came to work does not pass on what it was to take over. */
+	if (old->state != NF_RUNNING)
+		release_predecessor(old);
+	instance->restarts = old->restarts;
+	memcpy(instance->last_exit, old->last_exit, sizeof(old->last_exit));
+	instance->past = *old->book;
+	old->book = &instance->past;
+	instance->predecessor = old;
+	/* Should it end before its time, that is that. */
+	old->after = AFTER_LEAVE;
+	if (old->state != NF_RUNNING)
+		release_predecessor(instance);
+}
+
+void instance_leave(struct nf_instance *instance)
+{
+	release_predecessor(instance);
+	instance->after = AFTER_LEAVE;
+	if (instance->state == NF_STOPPING)
+		return;
+	if (instance->child.pid) {
+		stop(instance, instance_times.drain_ms * NS_PER_MS);
+		return;
+	}
+	end_session(instance, DROP_NF_REMOVED, instance_times.drain_ms * NS_PER_MS);
+	rest(instance, true);
+}
+
+void instance_await(struct nf_instance *instance, int timeout_ms)
+{
+	if (instance->child.pid && child_await(&instance->child, timeout_ms))
+		child_exited(instance);
+}
+
+int instance_dismiss(struct nf_instance *instance, struct error *error)
+{
+	unsigned lost;
+
+	if (!instance->session)
+		return error_set(error, ENOTCONN, "name", "who started it must start it again",
+			"the external NF %s is not attached", instance->settings.name);
+	lost = end_session(instance, DROP_NF_REMOVED, instance_times.drain_ms * NS_PER_MS);
+	enter(instance, NF_DETACHED, 0);
+	tell(instance, "nf-detached", "was asked to go; %u packets lost", lost);
+	return 0;
+}
+
+void instance_update(struct nf_instance *instance, json_t *object)
+{
+	nf_settings_update(&instance->settings, object, NULL);
+	child_pin(&instance->child, &instance->settings.cpus);
+}
+
+/* ---- what happened --------------------------------------------------------------------------- */
+
+static uint32_t refuse(char *text, uint32_t refusal, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static uint32_t refuse(char *text, uint32_t refusal, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, NETVM_TEXT_BYTES, format, args);
+	va_end(args);
+	return refusal;
+}
+
+static uint32_t admit_process(
+	const struct nf_instance *instance, const struct attach_request *request, char *text)
+{
+	const struct nf_settings *settings = &instance->settings;
+
+	/* The pid says which process, the user that it cannot be a stranger's with a reused pid. */
+	if (!instance->child.pid || request->pid != instance->child.pid ||
+		request->uid != settings->uid)
+		return refuse(text, NETVM_REFUSED_CREDENTIAL,
+			"nfs.%s is started by the daemon; for one started by others declare it "
+			"with "
+			"image: external (a script that starts it must exec it)",
+			settings->name);
+	if (instance->state != NF_STARTING)
+		return refuse(text, NETVM_REFUSED_BUSY, "nfs.%s is being stopped", settings->name);
+	return 0;
+}
+
+static uint32_t admit_external(
+	const struct nf_instance *instance, const struct attach_request *request, char *text)
+{
+	const struct nf_settings *settings = &instance->settings;
+
+	if (request->uid != 0 && request->uid != settings->uid)
+		return refuse(text, NETVM_REFUSED_CREDENTIAL,
+			"nfs.%s may be attached by user %s only; set nfs.%s.user", settings->name,
+			settings->user, settings->name);
+	if (instance->state == NF_BACKOFF)
+		return refuse(text, NETVM_REFUSED_BUSY,
+			"nfs.%s broke the contract a moment ago; try again later", settings->name);
+	return 0;
+}
+
+uint32_t instance_admit(struct nf_instance *instance, const struct attach_request *request,
+	struct attach_grant *grant, char *text)
+{
+	const struct nf_settings *settings = &instance->settings;
+	const struct netvm_hello *hello = &request->hello;
+	uint32_t refusal;
+
+	if (instance->session)
+		return refuse(text, NETVM_REFUSED_BUSY, "nfs.%s is running already, as process %d",
+			settings->name, session_pid(instance->session));
+	refusal = settings->external ? admit_external(instance, request, text)
+				     : admit_process(instance, request, text);
+	if (refusal)
+		return refusal;
+	if (hello->service[0] && strcmp(hello->service, settings->service) != 0)
+		return refuse(text, NETVM_REFUSED_SERVICE,
+			"service: nfs.%s is declared with service %s", settings->name,
+			settings->service);
+	if (hello->n_queues > settings->n_queues)
+		return refuse(text, NETVM_REFUSED_FEATURE,
+			"n_queues: %u asked for, %u allowed; set nfs.%s.queues", hello->n_queues,
+			settings->n_queues, settings->name);
+	*grant = (struct attach_grant){
+		.owner = instance,
+		.service = instance->service,
+		.pool = instance->pool,
+		.service_name = settings->service,
+		.instance = instance->restarts,
+		.ring_words = settings->ring_words,
+		.stock_words = settings->stock_words,
+	};
+	return 0;
+}
+
+void instance_attached(struct nf_instance *instance, struct session *session)
+{
+	instance->session = session;
+	enter(instance, NF_RUNNING, instance_times.steady_ms);
+	tell(instance, "nf-running",
+		"process %d attached as service %s in group %s with %u queue%s",
+		session_pid(session), instance->settings.service, instance->settings.group,
+		session_n_queues(session), session_n_queues(session) == 1 ? "" : "s");
+	release_predecessor(instance);
+}
+
+void instance_gone(struct nf_instance *instance, const char *why)
+{
+	unsigned lost = end_session(instance, DROP_NF_DIED, 0);
+
+	instance->faulty = *why != '\0';
+	if (instance->child.pid) {
+		tell(instance, "nf-stopping", "%s; %u packets lost",
+			*why ? why : "its connection ended", lost);
+		instance->n_signals = 0;
+		enter(instance, NF_STOPPING, instance_times.stop_ms);
+		return;
+	}
+	tell(instance, "nf-detached", "%s; %u packets lost", *why ? why : "its connection ended",
+		lost);
+	rest(instance, !*why);
+}
+
+void instance_fault(struct nf_instance *instance)
+{
+	unsigned lost = end_session(instance, DROP_NF_DIED, 0);
+
+	instance->faulty = true;
+	tell(instance, "nf-fault",
+		"broke the contract, an index of its rings is out of range: it was "
+		"taken out%s; %u packets lost",
+		instance->child.pid ? " and killed" : "", lost);
+	if (instance->child.pid) {
+		child_signal(&instance->child, SIGKILL);
+		enter(instance, NF_STOPPING, instance_times.stop_ms);
+	} else {
+		rest(instance, false);
+	}
+}

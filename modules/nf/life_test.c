@@ -1,0 +1,217 @@
+/* One NF through its life: started, ended in all ways, started again. */
+#include <errno.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "modules/nf/instance.h"
+#include "modules/nf/nf.h"
+#include "modules/nf/testing/client.h"
+#include "modules/nf/testing/fake.h"
+#include "modules/nf/testing/rig.h"
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static void test_start_and_stop(void **state)
+{
+	json_t *object;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	assert_true(rig_is_state("fw", "starting"));
+	assert_false(nf_module.ready());
+	assert_non_null(nf_service("fw"));
+	rig_await("running");
+	assert_true(nf_module.ready());
+	assert_string_equal(fake.name, "fw");
+	assert_ptr_equal(fake.options.service, nf_service("fw"));
+	object = rig_stats("fw");
+	assert_int_equal(value_int(object, "tx_pkts"), 10);
+	assert_int_equal(value_int(object, "ring_words"), 2048);
+	assert_true(value_int(object, "pid") > 0);
+	json_decref(object);
+	rig_apply_ok(json_object());
+	assert_int_equal(fake.detached, 1);
+	assert_int_equal(fake.reason, DROP_NF_REMOVED);
+	assert_int_equal(fake.drain_ns, 7000000);
+	assert_null(nf_service("fw"));
+	fake_loop_until(rig_manager.base, rig_no_children, NULL);
+	assert_int_equal(fake_events("nf-exit", "status 0"), 1);
+}
+
+/* The cgroup (v2) of a process, as the kernel says; "" when there is no such hierarchy. */
+static void cgroup_of(json_int_t pid, char *path, size_t size)
+{
+	char name[64], line[PATH_MAX];
+	FILE *file;
+
+	snprintf(name, sizeof(name), "/proc/%d/cgroup", (int)pid);
+	file = fopen(name, "r");
+	assert_non_null(file);
+	path[0] = '\0';
+	while (fgets(line, sizeof(line), file))
+		if (strncmp(line, "0::", 3) == 0)
+			snprintf(path, size, "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
+	fclose(file);
+}
+
+static void test_cgroup(void **state)
+{
+	struct cgroup probe;
+	char path[PATH_MAX];
+
+	(void)state;
+	if (cgroup_create(&probe, "probe", 0, NULL))
+		skip();
+	assert_return_code(access(probe.path, F_OK), errno);
+	strcpy(path, probe.path);
+	cgroup_destroy(&probe);
+	assert_int_equal(access(path, F_OK), -1);
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	rig_await("running");
+	cgroup_of(rig_figure("fw", "pid"), path, sizeof(path));
+	assert_non_null(strstr(path, "/nf-fw-"));
+}
+
+static void test_killed(void **state)
+{
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	rig_await("running");
+	fake.lost = 12;
+	kill((pid_t)rig_figure("fw", "pid"), SIGKILL);
+	rig_await_event("nf-backoff", "1 ms");
+	assert_int_equal(fake.reason, DROP_NF_DIED);
+	assert_int_equal(fake.drain_ns, 0);
+	rig_await("running");
+	assert_int_equal(rig_figure("fw", "restarts"), 1);
+	assert_int_equal(rig_figure("fw", "tx_pkts"), 20);
+	assert_int_equal(fake_events("nf-", "12 packets lost"), 1);
+	assert_int_equal(fake_events("nf-exit", "signal 9"), 1);
+}
+
+/* How a process ends, and what comes of it. */
+static const struct {
+	const char *role;
+	const char *restart;
+	const char *state;
+	const char *event;
+} ends[] = {
+	{"fail", "never", "failed", "status 3: no rules in ?here"},
+	{"fail", "on-failure", "backoff", "status 3"},
+	{"fail", "always", "backoff", "status 3"},
+	{"quit", "never", "detached", "status 0"},
+	{"quit", "on-failure", "detached", "status 0"},
+	{"quit", "always", "backoff", "status 0"},
+	{"crash", "never", "failed", "signal 6"},
+	{"crash", "on-failure", "backoff", "signal 6"},
+};
+
+static void test_ends(void **state)
+{
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		rig_teardown(state);
+		rig_setup(state);
+		instance_times.backoff_min_ms = instance_times.backoff_max_ms = 9000;
+		print_message("%s, %s\n", ends[i].role, ends[i].restart);
+		rig_apply_ok(rig_one(
+			"fw", rig_with(rig_acting(ends[i].role), "restart", ends[i].restart)));
+		rig_await(ends[i].state);
+		assert_int_equal(fake_events("nf-exit", ends[i].event), 1);
+		assert_true(nf_module.ready());
+	}
+}
+
+static void test_back_off_doubles(void **state)
+{
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("fail")));
+	rig_await_event("nf-backoff", "in 8 ms");
+	assert_int_equal(fake_events("nf-backoff", "in 1 ms"), 1);
+	assert_int_equal(fake_events("nf-backoff", "in 2 ms"), 1);
+	assert_int_equal(fake_events("nf-backoff", "in 4 ms"), 1);
+	assert_int_equal(rig_figure("fw", "restarts"), 3);
+}
+
+static bool log_is_small(void *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && st.st_size < OUTPUT_MAX_BYTES;
+}
+
+/* The timer of a steady run resets the back-off and trims the log, which can be seen. */
+static void test_steady_run(void **state)
+{
+	char path[PATH_MAX];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%.4000s/nf/fw.log", rig_run_dir);
+	instance_times.steady_ms = 1;
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	for (int i = 0; i < 2; i++) {
+		rig_await("running");
+		assert_return_code(truncate(path, 2 * OUTPUT_MAX_BYTES), errno);
+		fake_loop_until(rig_manager.base, log_is_small, path);
+		kill((pid_t)rig_figure("fw", "pid"), SIGKILL);
+		rig_await("backoff");
+	}
+	assert_int_equal(fake_events("nf-backoff", "in 1 ms"), 2);
+}
+
+static void test_stubborn_is_killed(void **state)
+{
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("stubborn")));
+	rig_await("running");
+	instance_times.stop_ms = 1;
+	rig_apply_ok(json_object());
+	fake_loop_until(rig_manager.base, rig_no_children, NULL);
+	assert_int_equal(fake_events("nf-exit", "signal 9"), 1);
+}
+
+static void test_mute_does_not_hold_up(void **state)
+{
+	(void)state;
+	instance_times.settle_ms = instance_times.attach_ms = instance_times.stop_ms = 1;
+	rig_apply_ok(rig_one("fw", rig_acting("mute")));
+	assert_false(nf_module.ready());
+	rig_await_event("nf-slow", "not attached");
+	assert_true(nf_module.ready());
+	rig_await("backoff");
+	assert_int_equal(fake_events("nf-exit", "signal 15"), 1);
+}
+
+static void test_word_after_ready(void **state)
+{
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_with(rig_acting("talk"), "restart", "never")));
+	rig_await("failed");
+	assert_int_equal(fake_events("nf-stopping", "HELLO twice"), 1);
+	assert_int_equal(fake_events("nf-exit", "status 0"), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(test_start_and_stop),
+		RIG_TEST(test_cgroup),
+		RIG_TEST(test_killed),
+		RIG_TEST(test_ends),
+		RIG_TEST(test_back_off_doubles),
+		RIG_TEST(test_steady_run),
+		RIG_TEST(test_stubborn_is_killed),
+		RIG_TEST(test_mute_does_not_hold_up),
+		RIG_TEST(test_word_after_ready),
+	};
+
+	return cmocka_run_group_tests(tests, rig_make_places, rig_remove_places);
+}

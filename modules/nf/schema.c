@@ -1,0 +1,41 @@
+/* The section `nfs` of the document. Read by the manager's schema. */
+#include "modules/nf/settings.h"
+
+#include "manager/schema.h"
+#include "modules/nf/nf.h"
+
+static const char *const images[] = {"process", "external", NULL};
+static const char *const restarts[] = {"always", "on-failure", "never", NULL};
+static const struct field cpu = {"cpu", FIELD_INT, .min = 0, .max = CPU_SETSIZE - 1};
+
+static const struct field nf_fields[] = {
+	{"service", FIELD_NAME, .preset_name = true, .effect = EFFECT_RECREATE,
+		.help = "The role it plays in chains; several NFs may share one",
+		.example = "firewall"},
+	{"group", FIELD_REF, .ref = "groups", .preset = "\"default\"", .effect = EFFECT_RECREATE,
+		.help = "Trust group: the NFs whose packets it may see, and they its"},
+	{"image", FIELD_ENUM, .values = images, .preset = "\"process\"", .effect = EFFECT_RECREATE,
+		.help = "process: the daemon starts it; external: somebody else does, it attaches"},
+	{"command", FIELD_TEXT, .max = 1000, .effect = EFFECT_RECREATE, .check = nf_check_command,
+		.help = "Program and arguments, run without a shell",
+		.example = "netvm-firewall --rules /etc/netvm/fw.rules"},
+	{"user", FIELD_TEXT, .max = 64, .effect = EFFECT_RECREATE,
+		.help = "Who it runs as (else nobody); external: who may attach besides root",
+		.example = "nobody"},
+	{"cpus", FIELD_LIST, .element = &cpu, .preset = "[]",
+		.help = "CPUs a started NF runs on; empty: any", .example = "[1]"},
+	{"restart", FIELD_ENUM, .values = restarts, .preset = "\"always\"",
+		.help = "Whether it is started again when it ends"},
+	{"ring", FIELD_INT, .min = NETVM_RING_WORDS_MIN, .max = 16384, .preset = "2048",
+		.unit = "packets", .effect = EFFECT_RECREATE, .check = nf_check_ring,
+		.help = "Packets that may wait for it, per worker and queue; a power of two"},
+	{"stock", FIELD_INT, .min = 0, .max = 16384, .preset = "512", .unit = "buffers",
+		.effect = EFFECT_RECREATE, .check = nf_check_stock,
+		.help = "Empty buffers it may own, per worker; a power of two, or 0"},
+	{"queues", FIELD_INT, .min = 1, .max = NETVM_QUEUES_MAX, .preset = "1",
+		.effect = EFFECT_RECREATE, .help = "Most queues (threads) it may ask for"},
+	{},
+};
+
+const struct section nf_section = {
+	"nfs", "nf", nf_fields, .help = "Network functions: what packets are led through"};

@@ -1,0 +1,170 @@
+/* Services by name. See services.h and, for nf_service(), nf.h. */
+#include "modules/nf/services.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "engine/engine.h"
+#include "manager/schema.h"
+#include "modules/group/group.h"
+#include "modules/nf/nf.h"
+
+struct entry {
+	TAILQ_ENTRY(entry) link;
+	char name[NETVM_NAME_BYTES];
+	struct service *service;
+	struct buffer_pool *pool;
+	bool is_new; /* of the document being prepared */
+};
+
+static TAILQ_HEAD(, entry) entries = TAILQ_HEAD_INITIALIZER(entries);
+
+static struct entry *find(const char *name, bool is_new)
+{
+	struct entry *entry;
+
+	TAILQ_FOREACH (entry, &entries, link)
+		if (entry->is_new == is_new && strcmp(entry->name, name) == 0)
+			return entry;
+	return NULL;
+}
+
+struct service *nf_service(const char *name)
+{
+	const struct entry *entry = find(name, true);
+
+	if (!entry)
+		entry = find(name, false);
+	return entry ? entry->service : NULL;
+}
+
+static void entry_destroy(struct engine *engine, struct entry *entry)
+{
+	engine_service_destroy(engine, entry->service);
+	TAILQ_REMOVE(&entries, entry, link);
+	free(entry);
+}
+
+/* ---- check ----------------------------------------------------------------------------------- */
+
+/* The first NF of the section with this service, and how many there are. */
+static const char *first_of(const json_t *section, const char *service, unsigned *n)
+{
+	const char *name, *first = NULL;
+	json_t *object;
+
+	*n = 0;
+	json_object_foreach ((json_t *)section, name, object) {
+		if (strcmp(value_text(object, "service"), service) != 0)
+			continue;
+		if (!first)
+			first = name;
+		++*n;
+	}
+	return first;
+}
+
+int services_check(const json_t *section, struct error *error)
+{
+	const char *name;
+	json_t *object;
+
+	json_object_foreach ((json_t *)section, name, object) {
+		const char *service = value_text(object, "service");
+		unsigned n;
+		const char *first = first_of(section, service, &n);
+		const char *group = value_text(json_object_get(section, first), "group");
+		char path[2 * NETVM_NAME_BYTES], hint[ERROR_HINT_BYTES];
+
+		if (strcmp(value_text(object, "group"), group) != 0) {
+			snprintf(path, sizeof(path), "%s.group", name);
+			snprintf(hint, sizeof(hint),
+				"all NFs of service %s must be in group %s, as %s is; "
+				"or give this one another service",
+				service, group, first);
+			return error_set(error, EINVAL, path, hint, "service %s is in group %s",
+				service, group);
+		}
+		if (n > SERVICE_INSTANCES_MAX) {
+			snprintf(path, sizeof(path), "%s.service", name);
+			return error_set(error, E2BIG, path, "give some of them another service",
+				"%u NFs fill service %s, at most %u can", n, service,
+				SERVICE_INSTANCES_MAX);
+		}
+	}
+	return 0;
+}
+
+/* ---- transaction ----------------------------------------------------------------------------- */
+
+static int entry_create(
+	struct engine *engine, const char *name, struct buffer_pool *pool, struct error *error)
+{
+	struct entry *entry = calloc(1, sizeof(*entry));
+	int rc;
+
+	if (!entry)
+		return error_set(error, ENOMEM, "", "", "no memory for service %s", name);
+	rc = engine_service_create(engine, name, pool, &entry->service, error);
+	if (rc) {
+		free(entry);
+		return rc;
+	}
+	snprintf(entry->name, sizeof(entry->name), "%s", name);
+	entry->pool = pool;
+	entry->is_new = true;
+	TAILQ_INSERT_TAIL(&entries, entry, link);
+	return 0;
+}
+
+int services_prepare(struct engine *engine, const json_t *section, struct error *error)
+{
+	const char *name;
+	json_t *object;
+
+	json_object_foreach ((json_t *)section, name, object) {
+		const char *service = value_text(object, "service");
+		struct buffer_pool *pool = group_pool(value_text(object, "group"));
+		const struct entry *old = find(service, false);
+		int rc;
+
+		if (find(service, true) || (old && old->pool == pool))
+			continue;
+		rc = entry_create(engine, service, pool, error);
+		if (rc) {
+			error_prefix(error, name);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+void services_finish(struct engine *engine, const json_t *section)
+{
+	struct entry *entry, *next;
+	unsigned n;
+
+	for (entry = TAILQ_FIRST(&entries); entry; entry = next) {
+		next = TAILQ_NEXT(entry, link);
+		if (!entry->is_new &&
+			(!first_of(section, entry->name, &n) || find(entry->name, true)))
+			entry_destroy(engine, entry);
+	}
+	TAILQ_FOREACH (entry, &entries, link)
+		entry->is_new = false;
+}
+
+void services_abort(struct engine *engine)
+{
+	struct entry *entry, *next;
+
+	for (entry = TAILQ_FIRST(&entries); entry; entry = next) {
+		next = TAILQ_NEXT(entry, link);
+		if (entry->is_new)
+			entry_destroy(engine, entry);
+	}
+}

@@ -1,0 +1,291 @@
+/* One NF's memory, doorbells and place in the engine. See session.h; called by attach.c. */
+#include "modules/nf/session.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define READY_FDS_MAX (1 + NETVM_QUEUES_MAX + NETVM_WORKERS_MAX)
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/*
+ * Plain pages on purpose, also where there are huge ones: the NF may punch holes into the memory,
+ * and a hole in huge pages can be a SIGBUS for the daemon when none is left to fill it.
+ */
+static int channel_create(struct session *session)
+{
+	const size_t size = sizeof(struct netvm_channel);
+
+	session->channel_fd = memfd_create("netvm-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (session->channel_fd < 0 || fallocate(session->channel_fd, 0, 0, (off_t)size) ||
+		fcntl(session->channel_fd, F_ADD_SEALS, F_SEAL_SHRINK))
+		return -errno;
+	session->channel =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, session->channel_fd, 0);
+	if (session->channel == MAP_FAILED) {
+		session->channel = NULL;
+		return -errno;
+	}
+	session->mapped_bytes = size;
+	session->channel->magic = NETVM_CHANNEL_MAGIC;
+	session->channel->abi_min = NETVM_ABI_VERSION;
+	session->channel->abi_max = NETVM_ABI_VERSION;
+	session->channel->header_bytes = sizeof(struct netvm_channel);
+	__atomic_store_n(&session->channel->state, NETVM_STATE_OFFERED, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int session_create(int fd, struct session **session)
+{
+	struct session *made = calloc(1, sizeof(*made));
+	int rc;
+
+	if (!made) {
+		close(fd);
+		return -ENOMEM;
+	}
+	made->fd = fd;
+	made->peer_pidfd = made->channel_fd = -1;
+	memset(made->bell, -1, sizeof(made->bell));
+	memset(made->worker_fd, -1, sizeof(made->worker_fd));
+	rc = channel_create(made);
+	if (rc) {
+		session_destroy(made);
+		return rc;
+	}
+	*session = made;
+	return 0;
+}
+
+void session_destroy(struct session *session)
+{
+	if (!session)
+		return;
+	if (session->event)
+		event_free(session->event);
+	if (session->channel)
+		munmap(session->channel, session->mapped_bytes);
+	for (unsigned i = 0; i < NETVM_QUEUES_MAX; i++) {
+		close_fd(session->bell[i][0]);
+		close_fd(session->bell[i][1]);
+	}
+	for (unsigned i = 0; i < NETVM_WORKERS_MAX; i++)
+		close_fd(session->worker_fd[i]);
+	close_fd(session->channel_fd);
+	close_fd(session->peer_pidfd);
+	close_fd(session->fd);
+	free(session);
+}
+
+/* ---- READY ----------------------------------------------------------------------------------- */
+
+/*
+ * The NF has had the descriptor since the offer: it may have grown the file or added seals of its
+ * own. After our seals its size is final; then it is looked at.
+ */
+static int channel_grow(struct session *session)
+{
+	const size_t size = session->layout.channel_bytes;
+	struct stat st;
+	void *grown;
+
+	if (fallocate(session->channel_fd, 0, 0, (off_t)size))
+		return errno == EPERM ? -EPROTO : -errno;
+	if (fcntl(session->channel_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return errno == EPERM ? -EPROTO : -errno;
+	if (fstat(session->channel_fd, &st))
+		return -errno;
+	if (st.st_size != (off_t)size)
+		return -EPROTO;
+	grown = mremap(session->channel, session->mapped_bytes, size, MREMAP_MAYMOVE);
+	if (grown == MAP_FAILED)
+		return -errno;
+	session->channel = grown;
+	session->mapped_bytes = size;
+	return 0;
+}
+
+/* Rings begin empty, also when the NF wrote behind the header before it was told to. */
+static void channel_clear(struct session *session)
+{
+	memset((uint8_t *)session->channel + sizeof(struct netvm_channel), 0,
+		session->mapped_bytes - sizeof(struct netvm_channel));
+}
+
+static int bells_create(struct session *session)
+{
+	for (unsigned i = 0; i < session->layout.n_queues; i++)
+		if (pipe2(session->bell[i], O_CLOEXEC | O_NONBLOCK))
+			return -errno;
+	for (unsigned i = 0; i < session->layout.n_workers; i++) {
+		session->worker_fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (session->worker_fd[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void answer_fill(struct session *session, const struct netvm_hello *hello,
+	const struct attach_grant *grant, uint32_t features)
+{
+	struct netvm_answer answer = {
+		.abi_version = NETVM_ABI_VERSION,
+		.features = features,
+		.instance = grant->instance,
+	};
+
+	snprintf(answer.name, sizeof(answer.name), "%s", hello->name);
+	snprintf(answer.service, sizeof(answer.service), "%s", grant->service_name);
+	snprintf(answer.group, sizeof(answer.group), "%s", grant->pool->name);
+	session->channel->answer = answer;
+	session->channel->layout = session->layout;
+}
+
+static int session_join(struct session *session, const char *name, const struct attach_grant *grant,
+	uint32_t features, struct error *error)
+{
+	struct nf_options options = {
+		.name = name,
+		.service = grant->service,
+		.channel = session->channel,
+		.layout = &session->layout,
+		.features = features,
+		.stock_quota = grant->stock_words,
+	};
+
+	for (unsigned i = 0; i < NETVM_QUEUES_MAX; i++)
+		options.queue_fd[i] = session->bell[i][1];
+	for (unsigned i = 0; i < NETVM_WORKERS_MAX; i++)
+		options.worker_fd[i] = session->worker_fd[i];
+	return engine_nf_attach(session->engine, &options, &session->nf, error);
+}
+
+int session_ready(struct session *session, struct engine *engine, const struct netvm_hello *hello,
+	const struct attach_grant *grant, struct error *error)
+{
+	uint32_t features = hello->features;
+	uint32_t stock_words = grant->stock_words;
+	int rc;
+
+	if (stock_words == 0)
+		features &= ~(uint32_t)NETVM_FEATURE_STOCK;
+	if (stock_words < NETVM_RING_WORDS_MIN)
+		stock_words = NETVM_RING_WORDS_MIN;
+	session->engine = engine;
+	nf_layout(engine, grant->pool, grant->ring_words, stock_words, hello->n_queues,
+		&session->layout);
+	rc = channel_grow(session);
+	if (rc)
+		return error_set(error, -rc, "", "", "the channel: %s",
+			rc == -EPROTO ? "the NF resized or sealed it" : strerror(-rc));
+	channel_clear(session);
+	rc = bells_create(session);
+	if (rc)
+		return error_set(error, -rc, "", "", "doorbells: %s", strerror(-rc));
+	answer_fill(session, hello, grant, features);
+	rc = session_join(session, hello->name, grant, features, error);
+	if (rc)
+		return rc;
+	__atomic_store_n(&session->channel->state, NETVM_STATE_READY, __ATOMIC_RELEASE);
+	return 0;
+}
+
+void session_refuse(struct session *session, uint32_t refusal, const char *text)
+{
+	struct netvm_answer answer = {
+		.abi_version = NETVM_ABI_VERSION,
+		.refusal = refusal,
+	};
+
+	snprintf(answer.text, sizeof(answer.text), "%s", text);
+	session->channel->answer = answer;
+	__atomic_store_n(&session->channel->state, NETVM_STATE_REFUSED, __ATOMIC_RELEASE);
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+int session_send(const struct session *session, enum netvm_message_type type, uint64_t value,
+	const int *fds, unsigned n_fds)
+{
+	struct netvm_message message = {
+		.magic = NETVM_SOCKET_MAGIC,
+		.type = (uint16_t)type,
+		.n_fds = (uint16_t)n_fds,
+		.value = value,
+	};
+	char control[CMSG_SPACE(sizeof(int) * READY_FDS_MAX)] = {0};
+	struct iovec part = {&message, sizeof(message)};
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (n_fds) {
+		header.msg_control = control;
+		header.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+		*CMSG_FIRSTHDR(&header) = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(int) * n_fds),
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+		};
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), fds, sizeof(int) * n_fds);
+	}
+	return sendmsg(session->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int session_send_ready(const struct session *session, const struct buffer_pool *pool)
+{
+	int fds[READY_FDS_MAX] = {pool->memfd};
+	unsigned n = 1;
+
+	for (unsigned i = 0; i < session->layout.n_queues; i++)
+		fds[n++] = session->bell[i][0];
+	for (unsigned i = 0; i < session->layout.n_workers; i++)
+		fds[n++] = session->worker_fd[i];
+	return session_send(session, NETVM_MESSAGE_READY, pool->size_bytes, fds, n);
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+unsigned session_close(struct session *session, enum drop_reason reason, uint64_t drain_ns)
+{
+	unsigned lost = 0;
+
+	if (session->nf) {
+		lost = engine_nf_detach(session->engine, session->nf, reason, drain_ns);
+		/* Out of the engine nobody writes here but us; closing the connection wakes the NF.
+		 */
+		__atomic_store_n(&session->channel->control, NETVM_CONTROL_STOP, __ATOMIC_RELEASE);
+		(void)!write(session->bell[0][1], &(uint64_t){1}, sizeof(uint64_t));
+		session->nf = NULL;
+	}
+	session_destroy(session);
+	return lost;
+}
+
+struct nf *session_nf(const struct session *session)
+{
+	return session->nf;
+}
+
+pid_t session_pid(const struct session *session)
+{
+	return session->peer_pid;
+}
+
+uint32_t session_n_queues(const struct session *session)
+{
+	return session->layout.n_queues;
+}

@@ -1,0 +1,42 @@
+/*
+ * Start a program as an unprivileged child. Called by instance.c.
+ *
+ * The child is another user, in a session, a cgroup and a Landlock domain of its own, without any
+ * capability and without a way to get one (empty bounding set, no_new_privs); it inherits standard
+ * input (/dev/null), output and error, and no other descriptor; it dies with the daemon.
+ *
+ * The Landlock domain allows everything the user may do except to trace processes outside of it
+ * or (Linux 6.12) to send them signals: two NFs of one user cannot reach into each other. Kernels
+ * before 5.19 go without.
+ *
+ * The daemon has threads, so between fork() and exec only async-signal-safe calls are made: all
+ * lookups and allocations are the caller's, before. fork(), not vfork(): a child that changed its
+ * user must not share memory with the daemon, not even for a moment.
+ */
+#ifndef NETVM_MODULES_NF_SPAWN_H
+#define NETVM_MODULES_NF_SPAWN_H
+
+#include <sched.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+
+struct spawn_options {
+	const char *path;  /* absolute */
+	char *const *argv; /* NULL-terminated, as env */
+	char *const *env;
+	const char *user; /* for messages */
+	uid_t uid;
+	gid_t gid;             /* the only group */
+	const cpu_set_t *cpus; /* NULL: wherever there is room */
+	int output_fd;         /* becomes standard output and error */
+	int cgroup_fd;         /* a cgroup's cgroup.procs, open for writing; -1: none */
+};
+
+/*
+ * Returns when the child runs the program: 0, its pid and a pidfd the caller closes after reaping
+ * it. Otherwise -errno of the step that failed, named in `error`; no child is left.
+ */
+int spawn(const struct spawn_options *options, pid_t *pid, int *pidfd, struct error *error);
+
+#endif
