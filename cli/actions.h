@@ -1,0 +1,40 @@
+/*
+ * What the commands do: the functions that the table in commands.c names. For most commands one
+ * adds the parameters of the question (params_*) and one prints the answer for people (print_*);
+ * run_* do all of it. See struct command in grammar.h.
+ */
+#ifndef NETVM_CLI_ACTIONS_H
+#define NETVM_CLI_ACTIONS_H
+
+#include "cli/grammar.h"
+
+/* show.c: the configuration */
+int params_show(struct cli *cli, const struct call *call, json_t *params);
+void print_show(struct cli *cli, const struct call *call, const json_t *result);
+void print_yaml(struct cli *cli, const struct call *call, const json_t *result);
+
+/* change.c: changing it */
+int params_patch(struct cli *cli, const struct call *call, json_t *params);
+int params_file(struct cli *cli, const struct call *call, json_t *params);
+int params_save(struct cli *cli, const struct call *call, json_t *params);
+void print_changes(struct cli *cli, const struct call *call, const json_t *result);
+void print_checked(struct cli *cli, const struct call *call, const json_t *result);
+void print_done(struct cli *cli, const struct call *call, const json_t *result);
+int params_nf(struct cli *cli, const struct call *call, json_t *params);
+/* Point an error of the daemon about a FILE at the line it is about. */
+void blame_file(struct cli *cli, const struct call *call);
+
+/* stats.c: what goes on */
+void print_stats(struct cli *cli, const struct call *call, const json_t *result);
+void print_drops(struct cli *cli, const struct call *call, const json_t *result);
+int run_top(struct cli *cli, const struct call *call);
+int run_events(struct cli *cli, const struct call *call);
+
+/* help.c, complete.c, doctor.c, nf_new.c */
+int run_help(struct cli *cli, const struct call *call);
+int run_version(struct cli *cli, const struct call *call);
+int run_complete(struct cli *cli, const struct call *call);
+int run_doctor(struct cli *cli, const struct call *call);
+int run_nf_new(struct cli *cli, const struct call *call);
+
+#endif

@@ -1,0 +1,189 @@
+/* `help`, `version` and the manual page, all from the tables and the schema. See actions.h. */
+#include "cli/help.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/actions.h"
+#include "cli/schema.h"
+#include "cli/table.h"
+
+/* ---- parts of help ----------------------------------------------------------------------------
+ */
+
+/* What follows "usage: " for a command. */
+static const char *usage_of(
+	const struct command *command, const json_t *section, char *text, size_t size)
+{
+	command_usage(command, section, text, size);
+	return text + strlen("usage: ");
+}
+
+static void list_commands(struct cli *cli, const bool live[COMMANDS_MAX], const json_t *section)
+{
+	struct table *table = table_begin((const char *[]){"", "", NULL});
+	char usage[200];
+
+	for (int i = 0; commands[i].word[0]; i++) {
+		if (!live[i] || commands[i].hidden)
+			continue;
+		table_cell(table, COLOUR_NONE, "%s",
+			usage_of(&commands[i], section, usage, sizeof(usage)) + strlen("netvm "));
+		table_cell(table, COLOUR_NONE, "%s", commands[i].help);
+	}
+	table_end(table, cli->out, cli->colour);
+}
+
+void option_text(const struct option *option, char *text, size_t size)
+{
+	snprintf(text, size, "%s%s%s%s%s", option->letter ? option->letter : "",
+		option->letter ? ", " : "", option->name, option->argument ? " " : "",
+		option->argument ? option->argument : "");
+}
+
+static void add_option_row(struct table *table, const struct option *option)
+{
+	char text[80];
+
+	option_text(option, text, sizeof(text));
+	table_cell(table, COLOUR_NONE, "%s", text);
+	table_cell(table, COLOUR_NONE, "%s", option->help);
+}
+
+static void list_places(struct cli *cli, const struct command *command)
+{
+	struct table *table = table_begin((const char *[]){"", "", NULL});
+	const char *rest = command->arguments;
+	struct place place;
+
+	while (place_next(&rest, &place)) {
+		if (place.word[0] == '-') {
+			add_option_row(table, grammar_option(place.word));
+		} else {
+			table_cell(table, COLOUR_NONE, "%s", place.word);
+			table_cell(table, COLOUR_NONE, "%s", grammar_argument(place.word)->help);
+		}
+	}
+	table_end(table, cli->out, cli->colour);
+}
+
+static void list_global_options(struct cli *cli)
+{
+	struct table *table = table_begin((const char *[]){"", "", NULL});
+
+	for (const struct option *option = grammar_options; option->name; option++) {
+		if (option->everywhere)
+			add_option_row(table, option);
+	}
+	table_end(table, cli->out, cli->colour);
+}
+
+static void list_fields(struct cli *cli, const json_t *section)
+{
+	struct schema_fields fields = schema_fields(section);
+	struct table *table =
+		table_begin((const char *[]){"FIELD", "DEFAULT", "VALID", "MEANING", NULL});
+	char preset[64];
+
+	for (unsigned i = 0; i < fields.n; i++) {
+		const json_t *entry = fields.at[i].entry;
+
+		schema_preset(entry, preset, sizeof(preset));
+		table_cell(table, COLOUR_BOLD, "%s", fields.at[i].path);
+		table_cell(table, COLOUR_NONE, "%s", preset);
+		table_cell(table, COLOUR_NONE, "%s", schema_text(entry, "valid"));
+		table_cell(table, COLOUR_NONE, "%s", schema_text(entry, "help"));
+	}
+	table_end(table, cli->out, cli->colour);
+	free(fields.at);
+}
+
+/* ---- the commands -----------------------------------------------------------------------------
+ */
+
+static void help_all(struct cli *cli, const bool live[COMMANDS_MAX])
+{
+	fputs("netvm: look at and change a running NetVM. Words may be shortened while they are\n"
+	      "unique. Without a command on a terminal, a prompt opens.\n\n",
+		cli->out);
+	list_commands(cli, live, NULL);
+	fputs("\n  OBJECT is a part of the configuration: port, nf, chain ...; SETTINGS is "
+	      "engine\n\n",
+		cli->out);
+	list_global_options(cli);
+}
+
+static void help_one(struct cli *cli, const struct call *call)
+{
+	char usage[200];
+
+	fprintf(cli->out, "%s\n\n  %s\n\n",
+		usage_of(call->command, call->schema, usage, sizeof(usage)), call->command->help);
+	list_places(cli, call->command);
+	if (!call->schema)
+		return;
+	fprintf(cli->out, "\n%s: %s\n", call->section, schema_text(call->schema, "help"));
+	list_fields(cli, call->schema);
+}
+
+static int load_schema(struct cli *cli, const char *file)
+{
+	json_t *answer = json_load_file(file, 0, NULL);
+
+	cli->schema = json_incref(json_object_get(answer, "sections"));
+	json_decref(answer);
+	return cli->schema ? 0
+			   : fault_other(&cli->fault, FAULT_USAGE,
+				     "valid: the output of schema.get", "%s holds no schema", file);
+}
+
+int run_help(struct cli *cli, const struct call *call)
+{
+	const char *schema_file = call_option(call, "--schema");
+	bool live[COMMANDS_MAX];
+	char *words[WORDS_MAX];
+	struct call asked;
+
+	if (schema_file && load_schema(cli, schema_file))
+		return -EINVAL;
+	if (call_option(call, "--man")) {
+		print_man(cli);
+		return 0;
+	}
+	for (unsigned i = 0; i < call->n_args; i++)
+		words[i] = call->words[call->arg[i].word];
+	if (parse_live(cli, (int)call->n_args, words, live, &asked)) {
+		cli->fault.word = call->arg[cli->fault.word].word;
+		return -EINVAL;
+	}
+	if (call->n_args == 0)
+		help_all(cli, live);
+	else if (asked.command)
+		help_one(cli, &asked);
+	else
+		list_commands(cli, live, asked.schema);
+	return 0;
+}
+
+int run_version(struct cli *cli, const struct call *call)
+{
+	json_t *info;
+
+	(void)call;
+	if (!cli->json)
+		fprintf(cli->out, "netvm %s\n", NETVM_VERSION);
+	info = cli_ask(cli, "daemon.info", NULL);
+	if (!info)
+		return -EIO;
+	if (cli->json)
+		print_json(cli, info);
+	else
+		fprintf(cli->out, "netvmd %s, ABI %lld, %s, pid %lld\n",
+			json_string_value(json_object_get(info, "version")),
+			(long long)json_integer_value(json_object_get(info, "abi")),
+			json_string_value(json_object_get(info, "dpdk")),
+			(long long)json_integer_value(json_object_get(info, "pid")));
+	json_decref(info);
+	return 0;
+}

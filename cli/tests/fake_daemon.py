@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""A stand-in for netvmd: answers the API with fixed data and keeps the questions.
+
+usage: fake_daemon.py SOCKET     prints READY when it listens; serves until its input ends
+Also imported by cli_test.py.
+"""
+import json
+import os
+import socketserver
+import sys
+import threading
+
+SCHEMA = json.load(open(os.path.join(os.path.dirname(__file__), "schema.json"), encoding="utf-8"))
+
+DOCUMENT = {
+    "engine": {"workers": 1, "cpus": [0], "poll": "adaptive"},
+    "groups": {"default": {"buffers": 16384}},
+    "ports": {
+        "lan": {"spec": "tap:lan0", "group": "default", "mtu": 9000, "promiscuous": False,
+                "up": True},
+        "wan": {"spec": "tap:wan0", "group": "default", "mtu": 1500, "promiscuous": False,
+                "up": True},
+    },
+    "nfs": {"fw": {"service": "firewall", "command": "netvm-firewall"}, "mon": {"service": "mon"}},
+    "chains": {"web": {"from": "lan", "to": "wan", "path": ["firewall", "mon"],
+                       "on_failure": "closed", "default": True}},
+    "flows": {"no-telnet": {"match": {"in_port": "lan", "protocol": "tcp", "dst_port": 23},
+                            "priority": 100, "drop": True}},
+}
+
+STATS = {
+    "time_ns": 1_000_000_000, "uptime_ns": 1_000_000_000,
+    "ports": {
+        "lan": {"rx_pkts": 1000, "rx_bytes": 64000, "tx_pkts": 10, "tx_bytes": 640,
+                "rx_bursts": 100, "tx_bursts": 5, "drops": {"policy": 7, "loop": 0}, "link": "up",
+                "mtu": 9000, "rx_missed": 0, "rx_errors": 1, "tx_errors": 0},
+        "wan": {"rx_pkts": 0, "rx_bytes": 0, "tx_pkts": 0, "tx_bytes": 0, "rx_bursts": 0,
+                "tx_bursts": 0, "drops": {}, "link": "down", "mtu": 1500, "rx_missed": 0,
+                "rx_errors": 0, "tx_errors": 0}},
+    "nfs": {"fw": {"service": "firewall", "group": "default", "state": "running", "pid": 42,
+                   "restarts": 0, "rx_pkts": 900, "rx_bytes": 57600, "tx_pkts": 1000,
+                   "tx_bytes": 64000, "rx_bursts": 90, "tx_bursts": 100, "injected": 0,
+                   "consumed": 0, "wakeups": 3, "drops": {"nf-verdict": 93}, "ring_depth": 12,
+                   "ring_words": 2048, "owned_pkts": 12, "stock": 0},
+            "mon": {"service": "mon", "group": "default", "state": "backoff", "pid": None,
+                    "restarts": 3}},
+    "chains": {"web": {"rx_pkts": 993, "rx_bytes": 63552, "tx_pkts": 10, "tx_bytes": 640,
+                       "rx_bursts": 99, "tx_bursts": 5, "drops": {}}},
+    "workers": [{"cpu": 0, "sleeping": True, "turns": 1000, "busy_turns": 100, "sleeps": 5,
+                 "flow_cache_hits": 99, "flow_cache_misses": 1}],
+    "books": {"received": 1000, "injected": 0, "sent": 10, "consumed": 0, "dropped": 100,
+              "in_flight": 890, "copied": 0, "balanced": True, "drops": {}},
+}
+
+STATS_AT_START = json.dumps(STATS)
+
+DROPS = {"reasons": [
+    {"label": "no-flow", "sentence": "no chain or flow takes packets", "count": 0},
+    {"label": "policy", "sentence": "a flow says drop", "count": 7},
+    {"label": "nf-verdict", "sentence": "the NF said drop", "count": 93}]}
+
+EVENTS = [
+    {"n": 1, "time_ns": 1_700_000_000 * 10**9, "kind": "nf-start", "object": "nfs.fw",
+     "message": "started, pid 42"},
+    {"n": 2, "time_ns": 1_700_000_001 * 10**9, "kind": "config", "object": "",
+     "message": "2 changes applied"}]
+
+
+class Refused(Exception):
+    """An error answer: the value of `data`."""
+
+
+def refuse(code, path, message, hint=""):
+    raise Refused({"code": code, "path": path, "message": message, "hint": hint})
+
+
+def config_get(params):
+    part = DOCUMENT
+    for key in ("section", "name"):
+        if key in params:
+            if params[key] not in part:
+                refuse("ENOENT", f"{params.get('section')}.{params[key]}",
+                       f'unknown port "{params[key]}"', "known: lan, wan")
+            part = part[params[key]]
+    return part
+
+
+def config_patch(params):
+    change = params["changes"][0]
+    value = change.get("value", {})
+    if " " in change.get("name", ""):
+        refuse("EINVAL", "changes.0.name", "that is not a name", "1 to 31 of A-Z ...")
+    if value.get("mtu") == 8:
+        refuse("EBUSY", "", "an earlier change waits to be confirmed", "confirm it first")
+    if value.get("mtu") == 9:
+        refuse("EINVAL", "ports.lan.mtu", "9 is not valid here", "a number 68..15000 (bytes)")
+    if "nope" in value.get("path", []):
+        refuse("ENOENT", "chains.web.path.1", 'no NF provides "nope"', "known: firewall, mon")
+    if change.get("name") == "gone":
+        refuse("ENOENT", "ports.gone", 'unknown port "gone"', "known: lan, wan")
+    path = change["section"] + ("." + change["name"] if "name" in change else "")
+    return {"changes": [{"op": change["op"], "path": path, "old": None, "new": value,
+                         "effect": "live"}]}
+
+
+def config_diff(params):
+    if "mtu: 9\n" in params["document"]:
+        refuse("EINVAL", "ports.lan.mtu", "9 is not valid here", "a number 68..15000 (bytes)")
+    if "\t" in params["document"]:
+        refuse("EINVAL", "1:1", "not YAML: found a tab", "indent with spaces, not tabs")
+    return {"changes": [
+        {"op": "set", "path": "ports.lan.mtu", "old": 1500, "new": 9000, "effect": "live"},
+        {"op": "set", "path": "engine.workers", "old": 1, "new": 2, "effect": "restart"},
+        {"op": "add", "path": "ports.x", "old": None, "new": {"spec": "null:"}, "effect": "live"},
+        {"op": "del", "path": "ports.y", "old": {"spec": "null:"}, "new": None, "effect": "live"}]}
+
+
+def events_get(params):
+    """The second question after a --follow is never answered: the connection ends."""
+    if params.get("since") == 3:
+        raise ConnectionError
+    return {"events": EVENTS, "next": 3}
+
+
+def nf_restart(params):
+    if params["name"] not in DOCUMENT["nfs"]:
+        refuse("ENOENT", "name", f'unknown nf "{params["name"]}"', "known: fw, mon")
+    return {}
+
+
+def stats_get(_):
+    """Each answer is a second and 1000 packets after the one before."""
+    STATS["uptime_ns"] += 10**9
+    STATS["ports"]["lan"]["rx_pkts"] += 1000
+    STATS["ports"]["lan"]["rx_bytes"] += 125000
+    STATS["ports"]["lan"]["rx_bursts"] += 100
+    STATS["ports"]["lan"]["drops"]["policy"] += 2
+    return STATS
+
+
+METHODS = {
+    "schema.get": lambda params: SCHEMA,
+    "config.get": config_get,
+    "config.patch": config_patch,
+    "config.check": config_diff,
+    "config.diff": config_diff,
+    "config.apply": config_diff,
+    "config.confirm": lambda params: {},
+    "config.rollback": lambda params: {"changes": []},
+    "config.save": lambda params: {"path": params.get("path", "/etc/netvm/netvm.yaml")},
+    "stats.get": stats_get,
+    "drops.get": lambda params: DROPS,
+    "events.get": events_get,
+    "nf.restart": nf_restart,
+    "daemon.info": lambda params: {"version": "0.1.0", "pid": 1, "abi": 1, "dpdk": "DPDK 22.11.11"},
+}
+
+
+class Handler(socketserver.StreamRequestHandler):
+    def answer(self, request):
+        self.server.asked.append((request["method"], request.get("params")))
+        try:
+            return {"result": METHODS[request["method"]](request["params"])}
+        except Refused as refused:
+            return {"error": {"code": -32000, "message": "refused", "data": refused.args[0]}}
+
+    def handle(self):
+        for line in self.rfile:
+            request = json.loads(line)
+            try:
+                answer = self.answer(request) | {"jsonrpc": "2.0", "id": request["id"]}
+            except ConnectionError:
+                return
+            self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+
+class FakeDaemon(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+    def __init__(self, path):
+        super().__init__(path, Handler)
+        os.chmod(path, 0o660)
+        self.asked = []
+        STATS.update(json.loads(STATS_AT_START))
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
+        self.thread.start()
+
+
+if __name__ == "__main__":
+    FakeDaemon(sys.argv[1])
+    print("READY", flush=True)
+    sys.stdin.read()

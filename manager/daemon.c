@@ -1,0 +1,330 @@
+/*
+ * The daemon from start to stop, on one thread with one event loop; workers are the engine's.
+ *
+ *   lock state ─► load document ─► engine ─► modules ─► apply document ─► API socket ─► loop
+ *        ▲                                                                               │
+ *        └──── engine ◄──── modules ◄──── apply the empty document ◄──── API socket ◄────┘
+ */
+#include "manager/daemon.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <rte_version.h>
+
+#include "engine/engine.h"
+#include "manager/daemon_methods.h"
+#include "manager/engine_section.h"
+#include "manager/events.h"
+#include "manager/file.h"
+#include "manager/log.h"
+#include "manager/modules.h"
+#include "manager/notify.h"
+#include "manager/server.h"
+#include "manager/store.h"
+#include "manager/yaml.h"
+
+struct daemon {
+	const struct daemon_options *options;
+	struct manager manager;
+	struct server *server;
+	struct event *term, *interrupt;
+	struct event *news; /* something happened: are we ready? */
+	json_t *document;   /* to start with, as given */
+	int lock_fd;
+	bool is_ready;
+	char save_path[PATH_MAX];
+	char api_socket[PATH_MAX];
+	char nf_socket[PATH_MAX];
+	char binary_dir[PATH_MAX];
+};
+
+static struct daemon self = {.lock_fd = -1, .manager.notify_fd = -1};
+
+/* ---- the document to start with -------------------------------------------------------------- */
+
+static void set_paths(struct daemon *daemon)
+{
+	const struct daemon_options *options = daemon->options;
+	ssize_t n = readlink("/proc/self/exe", daemon->binary_dir, PATH_MAX - 1);
+	char *slash;
+
+	daemon->binary_dir[n > 0 ? n : 0] = '\0';
+	slash = strrchr(daemon->binary_dir, '/');
+	if (slash)
+		*slash = '\0';
+	if (options->config)
+		snprintf(daemon->save_path, PATH_MAX, "%s", options->config);
+	else
+		snprintf(daemon->save_path, PATH_MAX, "%s/netvm.yaml", options->state_dir);
+	if (options->api_socket)
+		snprintf(daemon->api_socket, PATH_MAX, "%s", options->api_socket);
+	else
+		snprintf(daemon->api_socket, PATH_MAX, "%s/api.sock", options->run_dir);
+	if (options->nf_socket)
+		snprintf(daemon->nf_socket, PATH_MAX, "%s", options->nf_socket);
+	else
+		snprintf(daemon->nf_socket, PATH_MAX, "%s/nf.sock", options->run_dir);
+}
+
+/* A daemon that was never told anything starts with nothing. */
+static int load_document(struct daemon *daemon, struct error *error)
+{
+	if (!daemon->options->config && access(daemon->save_path, F_OK) != 0) {
+		daemon->document = json_object();
+		return 0;
+	}
+	return yaml_load(daemon->save_path, &daemon->document, error);
+}
+
+/* Puts "FILE:LINE: " in front when the error is about a place in the document. */
+static void complain_about_document(const struct daemon *daemon, const struct error *error)
+{
+	unsigned line = yaml_find_in_file(daemon->save_path, error->path);
+	char place[PATH_MAX + 16] = "";
+
+	if (line)
+		snprintf(place, sizeof(place), "%s:%u: ", daemon->save_path, line);
+	log_line("%s%s%s%s%s%s%s", place, error->path, error->path[0] ? ": " : "", error->message,
+		error->hint[0] ? " (" : "", error->hint, error->hint[0] ? ")" : "");
+}
+
+static int check_document(struct daemon *daemon, struct error *error)
+{
+	json_t *complete, *empty = json_object();
+	struct change change = {empty, NULL, modules_sections()};
+	int rc = schema_complete(change.sections, daemon->document, &complete, error);
+
+	if (rc == 0) {
+		change.new = complete;
+		rc = modules_check(&change, error);
+		json_decref(complete);
+	}
+	json_decref(empty);
+	return rc;
+}
+
+int daemon_check(const struct daemon_options *options)
+{
+	struct daemon *daemon = &self;
+	struct error error = {0};
+	int rc;
+
+	daemon->options = options;
+	set_paths(daemon);
+	rc = load_document(daemon, &error);
+	if (rc == 0)
+		rc = check_document(daemon, &error);
+	if (rc)
+		complain_about_document(daemon, &error);
+	json_decref(daemon->document);
+	return rc ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static int make_folder(const char *path, mode_t mode, struct error *error)
+{
+	int rc = file_make_dirs(path, mode);
+
+	return rc ? error_set(error, -rc, path, "a folder that the daemon may make",
+			    "cannot make it: %s", strerror(-rc))
+		  : 0;
+}
+
+static int take_folders(struct daemon *daemon, struct error *error)
+{
+	const char *state_dir = daemon->options->state_dir;
+	int rc = make_folder(daemon->options->run_dir, 0755, error);
+
+	if (rc == 0)
+		rc = make_folder(state_dir, 0750, error);
+	if (rc)
+		return rc;
+	daemon->lock_fd = file_lock_dir(state_dir);
+	if (daemon->lock_fd == -EWOULDBLOCK)
+		return error_set(error, EBUSY, state_dir, "stop it, or give another --state-dir",
+			"another daemon uses this state");
+	if (daemon->lock_fd < 0)
+		return error_set(error, -daemon->lock_fd, state_dir, "", "cannot lock it: %s",
+			strerror(-daemon->lock_fd));
+	return 0;
+}
+
+static int start_engine(struct daemon *daemon, struct error *error)
+{
+	struct engine_options options = {.notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	json_t *complete;
+	int rc;
+
+	if (options.notify_fd < 0)
+		return error_set(error, errno, "", "", "no eventfd: %s", strerror(errno));
+	daemon->manager.notify_fd = options.notify_fd;
+	rc = schema_complete(modules_sections(), daemon->document, &complete, error);
+	if (rc)
+		return rc;
+	engine_section_read(complete, &options);
+	json_decref(complete);
+	return engine_create(&options, &daemon->manager.engine, error);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+	(void)what;
+	log_line("%s: stopping", number == SIGINT ? "interrupted" : "asked to stop");
+	event_base_loopbreak(arg);
+}
+
+static int start_loop(struct daemon *daemon, struct error *error)
+{
+	struct event_base *base = event_base_new();
+
+	daemon->manager.base = base;
+	if (base)
+		daemon->term = evsignal_new(base, SIGTERM, on_signal, base);
+	if (base)
+		daemon->interrupt = evsignal_new(base, SIGINT, on_signal, base);
+	if (!daemon->term || !daemon->interrupt || event_add(daemon->term, NULL) ||
+		event_add(daemon->interrupt, NULL))
+		return error_set(error, ENOMEM, "", "", "the event loop does not start");
+	return 0;
+}
+
+/* ---- ready ----------------------------------------------------------------------------------- */
+
+static bool all_ready(void)
+{
+	for (const struct module *const *m = modules; *m; m++)
+		if ((*m)->ready && !(*m)->ready())
+			return false;
+	return true;
+}
+
+static void look_whether_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)fd, (void)what;
+	if (daemon->is_ready || !all_ready())
+		return;
+	daemon->is_ready = true;
+	notify_ready(daemon->options->ready_fd);
+}
+
+/* From the loop, not from inside of whoever tells the news. */
+static void on_news(void)
+{
+	event_active(self.news, 0, 0);
+}
+
+static int watch_news(struct daemon *daemon, struct error *error)
+{
+	daemon->news = event_new(daemon->manager.base, -1, 0, look_whether_ready, daemon);
+	if (!daemon->news)
+		return error_set(error, ENOMEM, "", "", "no memory");
+	events_watch(on_news);
+	return 0;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static int apply_document(struct daemon *daemon, struct error *error)
+{
+	json_t *changes;
+	int rc = store_apply(daemon->document, 0, &changes, error);
+
+	if (rc == 0) {
+		json_decref(changes);
+		store_forget_past();
+	}
+	return rc;
+}
+
+static void serve(struct daemon *daemon, struct error *error)
+{
+	const struct server_options options = {.path = daemon->api_socket};
+
+	if (watch_news(daemon, error) || apply_document(daemon, error) ||
+		server_open(daemon->manager.base, &options, &daemon->server, error))
+		return;
+	events_add("daemon", "", "version %s serves %s", NETVM_VERSION, daemon->api_socket);
+	event_base_dispatch(daemon->manager.base);
+	notify_stopping();
+	server_close(daemon->server);
+}
+
+static void run_modules(struct daemon *daemon, struct error *error)
+{
+	store_init(daemon->manager.base, daemon->save_path);
+	daemon_methods_init(&daemon->manager, rte_version());
+	if (modules_init(&daemon->manager, error) == 0) {
+		serve(daemon, error);
+		store_fini();
+		modules_fini();
+	}
+	store_free();
+	events_unwatch(on_news);
+}
+
+static int start(struct daemon *daemon, struct error *error)
+{
+	int rc = take_folders(daemon, error);
+
+	if (rc == 0)
+		rc = load_document(daemon, error);
+	if (rc == 0)
+		rc = check_document(daemon, error);
+	if (rc == 0)
+		rc = start_loop(daemon, error);
+	return rc ? rc : start_engine(daemon, error);
+}
+
+static void free_event(struct event *event)
+{
+	if (event)
+		event_free(event);
+}
+
+static void stop(struct daemon *daemon)
+{
+	engine_destroy(daemon->manager.engine);
+	free_event(daemon->news);
+	free_event(daemon->term);
+	free_event(daemon->interrupt);
+	if (daemon->manager.base)
+		event_base_free(daemon->manager.base);
+	json_decref(daemon->document);
+	if (daemon->manager.notify_fd >= 0)
+		close(daemon->manager.notify_fd);
+	if (daemon->lock_fd >= 0)
+		close(daemon->lock_fd);
+}
+
+int daemon_run(const struct daemon_options *options)
+{
+	struct daemon *daemon = &self;
+	struct error error = {0};
+
+	signal(SIGPIPE, SIG_IGN);
+	daemon->options = options;
+	set_paths(daemon);
+	daemon->manager.run_dir = options->run_dir;
+	daemon->manager.state_dir = options->state_dir;
+	daemon->manager.api_socket = daemon->api_socket;
+	daemon->manager.nf_socket = daemon->nf_socket;
+	daemon->manager.binary_dir = daemon->binary_dir;
+	if (start(daemon, &error) == 0)
+		run_modules(daemon, &error);
+	if (error.code)
+		complain_about_document(daemon, &error);
+	stop(daemon);
+	return error.code ? EXIT_FAILURE : EXIT_SUCCESS;
+}

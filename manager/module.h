@@ -1,0 +1,118 @@
+/*
+ * A module: one feature of the daemon, seen by the manager. manager/modules.c lists them all, in
+ * dependency order; they are initialised in that order and torn down in reverse.
+ *
+ * A change of the document goes through all modules as one transaction:
+ *
+ *   schema ─► check ─► prepare ─► commit ─────────► finish ─► the document is the running one
+ *               │         │          │
+ *               └─────────┴──────────┴─► abort ─► commit of the old document; nothing changed
+ *
+ *   check    whole-document rules the schema cannot say; no side effects
+ *   prepare  make everything that is new and turn live settings over; may fail
+ *   commit   switch the data path; may fail too, but then as if it had not been called.
+ *            Only modules/chain has one: a single engine_steer()
+ *   finish   take down what is no longer used; cannot fail. Reverse order
+ *   abort    undo this module's prepare, also a half-done one; cannot fail. Reverse order; called
+ *            for every module whose prepare was called, whether that one failed or not
+ *
+ * Starting is the transaction from the empty document, stopping the one to the empty document.
+ * A hook that is NULL is passed over.
+ *
+ * Thread-safety: everything here runs on the manager's thread, so a module's state needs no locks.
+ */
+#ifndef NETVM_MANAGER_MODULE_H
+#define NETVM_MANAGER_MODULE_H
+
+#include <jansson.h>
+
+#include "common/error.h"
+#include "manager/schema.h"
+
+struct engine;
+struct event_base;
+struct rpc_request;
+
+/* What the daemon is made of; constant while modules exist. */
+struct manager {
+	struct event_base *base;
+	struct engine *engine;
+	const char *run_dir;
+	const char *state_dir;
+	const char *api_socket;
+	const char *nf_socket;
+	const char *binary_dir; /* where netvmd lies: NF commands are looked for there, too */
+	int notify_fd; /* eventfd of engine_options; modules/nf reads it, see engine_faults */
+};
+
+/* A transaction: complete documents before and after. Borrowed references. */
+struct change {
+	const json_t *old;
+	const json_t *new;
+	const struct section *const *sections;
+};
+
+enum change_kind {
+	CHANGE_NONE,
+	CHANGE_ADD,
+	CHANGE_LIVE,     /* only fields with EFFECT_LIVE (or EFFECT_RESTART) differ */
+	CHANGE_RECREATE, /* a field with EFFECT_RECREATE differs, or an object it refers to by a
+			    field with EFFECT_RECREATE is itself made again */
+	CHANGE_DEL,
+};
+
+/* What happens to one object. Works for names in the old, the new or both documents. */
+enum change_kind change_kind(const struct change *change, const char *section, const char *name);
+
+/* ---- remote calls ---------------------------------------------------------------------------- */
+
+#define RPC_LATER 1 /* returned by a method that will call rpc_answer() */
+
+struct rpc_method {
+	const char *name;           /* "nf.restart" */
+	const struct field *params; /* ended by an entry without name; NULL: none */
+	const char *help;
+	/*
+	 * `params` is checked and complete. Returns 0 with a new reference in *result, -errno with
+	 * error set, or RPC_LATER.
+	 */
+	int (*call)(struct rpc_request *request, const json_t *params, json_t **result,
+		struct error *error);
+};
+
+/* Answer a request kept with RPC_LATER; takes over the reference. The request is gone then. */
+void rpc_answer(struct rpc_request *request, json_t *result);
+/* `cancel` is called instead when the caller hangs up first; the request is gone afterwards. */
+void rpc_on_cancel(
+	struct rpc_request *request, void (*cancel)(struct rpc_request *, void *), void *arg);
+
+/* ---- the module ------------------------------------------------------------------------------ */
+
+struct module {
+	const char *name;
+	const char *const *after; /* NULL-terminated names of modules it uses; NULL: none */
+	const struct section *const *sections; /* NULL-terminated; NULL: none */
+	const struct rpc_method *methods;      /* ended by an entry without name; NULL: none */
+
+	int (*init)(struct manager *manager, struct error *error);
+	void (*fini)(void);
+
+	int (*check)(const struct change *change, struct error *error);
+	int (*prepare)(const struct change *change, struct error *error);
+	int (*commit)(const struct change *change, struct error *error);
+	void (*finish)(const struct change *change);
+	void (*abort)(const struct change *change);
+
+	/* Add to the object that stats.get returns: json_object_set_new(stats, "ports", ...). */
+	void (*stats)(json_t *stats);
+
+	/*
+	 * Whether what the running document asks for is up, or has failed for good. Asked again
+	 * after each event (events_add()); the daemon reports READY when all modules say yes.
+	 */
+	bool (*ready)(void);
+};
+
+extern const struct module *const modules[]; /* NULL-terminated */
+
+#endif

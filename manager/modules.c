@@ -1,0 +1,19 @@
+/* All features of the daemon, each behind those it uses. See module.h. */
+#include "manager/module.h"
+
+#include "manager/engine_section.h"
+#include "modules/chain/chain.h"
+#include "modules/group/group.h"
+#include "modules/nf/nf.h"
+#include "modules/port/control.h"
+#include "modules/stats/stats.h"
+
+const struct module *const modules[] = {
+	&engine_module,
+	&group_module,
+	&port_module,
+	&nf_module,
+	&chain_module,
+	&stats_module,
+	NULL,
+};

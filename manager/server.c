@@ -1,0 +1,366 @@
+/* The API socket: see server.h. Lines come in, rpc.c answers. */
+#include "manager/server.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+
+#include "manager/rpc.h"
+
+#define OUTPUT_MAX (4u * 1024 * 1024) /* no further calls are taken while so much is unread */
+
+struct server {
+	struct event_base *base;
+	struct evconnlistener *listener;
+	struct server_options options;
+	unsigned n_connections;
+	LIST_HEAD(, connection) connections;
+};
+
+struct connection {
+	LIST_ENTRY(connection) next;
+	struct server *server;
+	struct bufferevent *stream;
+	struct event *timer; /* runs while a line is begun and not finished */
+	struct rpc_peer peer;
+	bool closing; /* as soon as the output is written */
+};
+
+static struct timeval timeout_of(const struct server *server)
+{
+	unsigned ms = server->options.timeout_ms;
+
+	return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+}
+
+/* ---- connections ----------------------------------------------------------------------------- */
+
+static void connection_destroy(struct connection *connection)
+{
+	rpc_hangup(&connection->peer);
+	LIST_REMOVE(connection, next);
+	connection->server->n_connections--;
+	event_free(connection->timer);
+	bufferevent_free(connection->stream);
+	free(connection);
+}
+
+static size_t unsent(const struct connection *connection)
+{
+	return evbuffer_get_length(bufferevent_get_output(connection->stream));
+}
+
+static void close_when_sent(struct connection *connection)
+{
+	connection->closing = true;
+	bufferevent_disable(connection->stream, EV_READ);
+	evtimer_del(connection->timer);
+	if (unsent(connection) == 0)
+		connection_destroy(connection);
+}
+
+static void send_line(struct rpc_peer *peer, const char *text, size_t length)
+{
+	struct connection *connection =
+		(struct connection *)((char *)peer - offsetof(struct connection, peer));
+
+	bufferevent_write(connection->stream, text, length);
+	bufferevent_write(connection->stream, "\n", 1);
+}
+
+/* Says what was wrong and hangs up. */
+static void refuse(struct connection *connection, int code, enum rpc_code rpc_code,
+	const char *hint, const char *message)
+{
+	struct error error = {0};
+
+	error_set(&error, code, "", hint, "%s", message);
+	rpc_send_error(&connection->peer, rpc_code, &error);
+	close_when_sent(connection);
+}
+
+/* Handle the next whole line. False: there is none, or the connection is closing. */
+static bool handle_line(struct connection *connection)
+{
+	struct evbuffer *input = bufferevent_get_input(connection->stream);
+	struct evbuffer_ptr end = evbuffer_search_eol(input, NULL, NULL, EVBUFFER_EOL_LF);
+	size_t length = end.pos < 0 ? evbuffer_get_length(input) : (size_t)end.pos;
+
+	if (length > SERVER_LINE_MAX) {
+		refuse(connection, E2BIG, RPC_INVALID_REQUEST, "at most 1 MiB",
+			"the request is too long");
+		return false;
+	}
+	if (end.pos < 0)
+		return false;
+	if (length > 0)
+		rpc_input(&connection->peer, (const char *)evbuffer_pullup(input, end.pos), length);
+	evbuffer_drain(input, length + 1);
+	evtimer_del(connection->timer);
+	return true;
+}
+
+/* A line that is begun must be finished in time, however its bytes trickle in. */
+static void watch_line(struct connection *connection)
+{
+	struct timeval timeout = timeout_of(connection->server);
+
+	if (evbuffer_get_length(bufferevent_get_input(connection->stream)) == 0)
+		evtimer_del(connection->timer);
+	else if (!evtimer_pending(connection->timer, NULL))
+		evtimer_add(connection->timer, &timeout);
+}
+
+static void on_input(struct bufferevent *stream, void *arg)
+{
+	struct connection *connection = arg;
+	bool more = !connection->closing;
+
+	(void)stream;
+	while (more && unsent(connection) < OUTPUT_MAX)
+		more = handle_line(connection);
+	if (!connection->closing && !more)
+		watch_line(connection);
+}
+
+/* All output is written: end, or take up the lines that had to wait for it. */
+static void on_sent(struct bufferevent *stream, void *arg)
+{
+	struct connection *connection = arg;
+
+	if (connection->closing)
+		connection_destroy(connection);
+	else
+		on_input(stream, arg);
+}
+
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	refuse(arg, ETIMEDOUT, RPC_PARSE_ERROR, "end each call with a newline",
+		"half a request: the line was not finished in time");
+}
+
+/* The caller closed its side; it may still read, such as `printf ... | socat - UNIX:...` does. */
+static void on_end(struct connection *connection)
+{
+	if (evbuffer_get_length(bufferevent_get_input(connection->stream)) > 0)
+		refuse(connection, EINVAL, RPC_PARSE_ERROR, "end each call with a newline",
+			"half a request: the line was not finished");
+	else
+		close_when_sent(connection);
+}
+
+static void on_event(struct bufferevent *stream, short what, void *arg)
+{
+	struct connection *connection = arg;
+
+	(void)stream;
+	if (what & BEV_EVENT_EOF && !(what & BEV_EVENT_WRITING) && !connection->closing)
+		on_end(connection);
+	else
+		connection_destroy(connection);
+}
+
+/* ---- who may call ---------------------------------------------------------------------------- */
+
+static bool is_member(uid_t uid, gid_t group)
+{
+	struct passwd *user = getpwuid(uid);
+	gid_t groups[256];
+	int n = 256;
+
+	if (!user || getgrouplist(user->pw_name, user->pw_gid, groups, &n) < 0)
+		return false;
+	while (n-- > 0)
+		if (groups[n] == group)
+			return true;
+	return false;
+}
+
+static bool is_allowed(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	struct group *group;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		return false;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return true;
+	group = getgrnam(SERVER_GROUP);
+	return group && is_member(peer.uid, group->gr_gid);
+}
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+static struct connection *connection_create(struct server *server, int fd)
+{
+	struct connection *connection = calloc(1, sizeof(*connection));
+	struct timeval timeout = timeout_of(server);
+
+	if (!connection)
+		return NULL;
+	connection->server = server;
+	connection->stream = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	connection->timer = evtimer_new(server->base, on_late, connection);
+	if (!connection->stream || !connection->timer) {
+		if (connection->timer)
+			event_free(connection->timer);
+		if (connection->stream)
+			bufferevent_free(connection->stream);
+		free(connection);
+		return NULL;
+	}
+	rpc_peer_init(&connection->peer, send_line);
+	bufferevent_setcb(connection->stream, on_input, on_sent, on_event, connection);
+	bufferevent_setwatermark(connection->stream, EV_READ, 0, SERVER_LINE_MAX + 2);
+	bufferevent_set_timeouts(connection->stream, NULL, &timeout);
+	LIST_INSERT_HEAD(&server->connections, connection, next);
+	server->n_connections++;
+	return connection;
+}
+
+void server_adopt(struct server *server, int fd)
+{
+	struct connection *connection;
+
+	evutil_make_socket_nonblocking(fd);
+	connection = connection_create(server, fd);
+	if (!connection)
+		close(fd);
+	else if (!is_allowed(fd))
+		refuse(connection, EACCES, RPC_REFUSED, "root and members of the group netvm",
+			"this user may not call the daemon");
+	else if (server->n_connections > server->options.connections_max)
+		refuse(connection, EBUSY, RPC_REFUSED, "close some, or try again later",
+			"too many connections");
+	else
+		bufferevent_enable(connection->stream, EV_READ);
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+	int length, void *arg)
+{
+	(void)listener, (void)address, (void)length;
+	server_adopt(arg, fd);
+}
+
+/* ---- the socket ------------------------------------------------------------------------------ */
+
+/* Does somebody answer there? A socket that a dead daemon left is removed. */
+static bool is_answered(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool answered =
+		fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (!answered)
+		unlink(address->sun_path);
+	return answered;
+}
+
+/* Made without access for others, then opened to the group: at no moment to everybody. */
+static int bind_socket(int fd, const struct sockaddr_un *address)
+{
+	struct group *group = getgrnam(SERVER_GROUP);
+	mode_t mask = umask(0177);
+	int rc = bind(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
+
+	umask(mask);
+	if (rc == 0 && group && chown(address->sun_path, (uid_t)-1, group->gr_gid))
+		rc = -errno;
+	if (rc == 0 && chmod(address->sun_path, 0660))
+		rc = -errno;
+	if (rc == 0 && listen(fd, 64))
+		rc = -errno;
+	return rc;
+}
+
+static int listen_at(const char *path, struct error *error)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd, rc;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return error_set(error, ENAMETOOLONG, path, "at most 107 bytes",
+			"the path of the API socket is too long");
+	strcpy(address.sun_path, path);
+	if (is_answered(&address))
+		return error_set(error, EADDRINUSE, path, "stop it, or give another --api-socket",
+			"another daemon answers there");
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	rc = fd < 0 ? -errno : bind_socket(fd, &address);
+	if (rc == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return error_set(error, -rc, path, "", "cannot listen for callers: %s", strerror(-rc));
+}
+
+static int start_listening(struct server *server, struct error *error)
+{
+	int fd = listen_at(server->options.path, error);
+
+	if (fd < 0)
+		return fd;
+	server->listener = evconnlistener_new(server->base, on_accept, server,
+		LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	if (server->listener)
+		return 0;
+	close(fd);
+	return error_set(error, ENOMEM, server->options.path, "", "no memory");
+}
+
+int server_open(struct event_base *base, const struct server_options *options,
+	struct server **result, struct error *error)
+{
+	struct server *server = calloc(1, sizeof(*server));
+	int rc = 0;
+
+	if (!server)
+		return error_set(error, ENOMEM, "", "", "no memory");
+	server->base = base;
+	server->options = *options;
+	LIST_INIT(&server->connections);
+	if (!options->connections_max)
+		server->options.connections_max = SERVER_CONNECTIONS_MAX;
+	if (!options->timeout_ms)
+		server->options.timeout_ms = SERVER_TIMEOUT_MS;
+	if (options->path)
+		rc = start_listening(server, error);
+	if (rc)
+		free(server);
+	else
+		*result = server;
+	return rc;
+}
+
+void server_close(struct server *server)
+{
+	if (!server)
+		return;
+	while (!LIST_EMPTY(&server->connections))
+		connection_destroy(LIST_FIRST(&server->connections));
+	if (server->listener) {
+		evconnlistener_free(server->listener);
+		unlink(server->options.path);
+	}
+	free(server);
+}

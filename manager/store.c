@@ -1,0 +1,224 @@
+/* The document store: see store.h. */
+#include "manager/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "manager/document.h"
+#include "manager/events.h"
+#include "manager/file.h"
+#include "manager/modules.h"
+#include "manager/yaml.h"
+
+static struct {
+	json_t *given;
+	json_t *complete;
+	json_t *previous; /* as given, before the last apply; NULL: none */
+	struct event *confirm_timer;
+	const char *save_path;
+} store;
+
+static bool is_unconfirmed(void)
+{
+	return store.confirm_timer && evtimer_pending(store.confirm_timer, NULL);
+}
+
+const json_t *store_given(void)
+{
+	return store.given;
+}
+
+const json_t *store_complete(void)
+{
+	return store.complete;
+}
+
+const char *store_save_path(void)
+{
+	return store.save_path;
+}
+
+/* ---- applying -------------------------------------------------------------------------------- */
+
+/* Complete and check `given`; fills the transaction, whose `new` the caller must give back. */
+static int plan(const json_t *given, struct change *change, struct error *error)
+{
+	json_t *complete;
+	int rc = schema_complete(modules_sections(), given, &complete, error);
+
+	if (rc)
+		return rc;
+	*change = (struct change){store.complete, complete, modules_sections()};
+	rc = modules_check(change, error);
+	if (rc)
+		json_decref(complete);
+	return rc;
+}
+
+int store_check(const json_t *given, json_t **changes, struct error *error)
+{
+	struct change change;
+	int rc = plan(given, &change, error);
+
+	if (rc)
+		return rc;
+	if (changes)
+		*changes = document_diff(&change);
+	json_decref((json_t *)change.new);
+	return 0;
+}
+
+static void replace(json_t **place, json_t *value)
+{
+	json_decref(*place);
+	*place = value;
+}
+
+/* Takes a document over that has become the running one; `different`: and not only in wording. */
+static void adopt(const struct change *change, const json_t *given, bool different)
+{
+	if (different)
+		replace(&store.previous, json_incref(store.given));
+	replace(&store.given, json_deep_copy(given));
+	replace(&store.complete, json_incref((json_t *)change->new));
+}
+
+static int apply(const json_t *given, json_t **changes, struct error *error)
+{
+	struct change change;
+	json_t *list;
+	size_t n;
+	int rc = plan(given, &change, error);
+
+	if (rc)
+		return rc;
+	list = document_diff(&change);
+	n = json_array_size(list);
+	if (n > 0)
+		rc = modules_apply(&change, error);
+	if (rc == 0) {
+		adopt(&change, given, n > 0);
+		events_add("config", "", "%zu change%s applied", n, n == 1 ? "" : "s");
+		*changes = list;
+	} else {
+		json_decref(list);
+	}
+	json_decref((json_t *)change.new);
+	return rc;
+}
+
+int store_apply(const json_t *given, unsigned confirm_s, json_t **changes, struct error *error)
+{
+	const struct timeval wait = {.tv_sec = confirm_s};
+	int rc;
+
+	if (is_unconfirmed())
+		return error_set(error, EBUSY, "", "confirm or roll back first",
+			"an earlier change waits to be confirmed");
+	rc = apply(given, changes, error);
+	if (rc == 0 && confirm_s > 0 && json_array_size(*changes) > 0)
+		evtimer_add(store.confirm_timer, &wait);
+	return rc;
+}
+
+int store_confirm(struct error *error)
+{
+	if (!is_unconfirmed())
+		return error_set(error, ENOENT, "", "it is in force already",
+			"no change waits to be confirmed");
+	evtimer_del(store.confirm_timer);
+	events_add("config", "", "confirmed");
+	return 0;
+}
+
+void store_forget_past(void)
+{
+	replace(&store.previous, NULL);
+}
+
+int store_rollback(json_t **changes, struct error *error)
+{
+	json_t *previous = store.previous;
+	int rc;
+
+	if (!previous)
+		return error_set(error, ENOENT, "", "one step back is kept",
+			"there is no earlier state to go back to");
+	json_incref(previous);
+	rc = apply(previous, changes, error);
+	json_decref(previous);
+	if (rc)
+		return rc;
+	evtimer_del(store.confirm_timer);
+	store_forget_past();
+	return 0;
+}
+
+static void confirm_expired(evutil_socket_t fd, short what, void *arg)
+{
+	struct error error = {0};
+	json_t *changes;
+
+	(void)fd, (void)what, (void)arg;
+	events_add("config", "", "not confirmed in time: going back");
+	if (store_rollback(&changes, &error) == 0)
+		json_decref(changes);
+	else
+		events_add("config", error.path, "cannot go back: %s", error.message);
+}
+
+/* ---- saving ---------------------------------------------------------------------------------- */
+
+int store_save(const char *path, struct error *error)
+{
+	char *text;
+	int rc;
+
+	if (is_unconfirmed())
+		return error_set(error, EBUSY, "", "confirm or roll back first",
+			"the running document waits to be confirmed");
+	text = yaml_dump(store.given);
+	if (!text)
+		return error_set(error, ENOMEM, "", "", "no memory");
+	path = path ? path : store.save_path;
+	rc = file_replace(path, text, strlen(text));
+	free(text);
+	if (rc)
+		return error_set(error, -rc, "path", "a folder that the daemon may write to",
+			"cannot write %s: %s", path, strerror(-rc));
+	events_add("config", "", "saved to %s", path);
+	return 0;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+void store_init(struct event_base *base, const char *save_path)
+{
+	store.given = json_object();
+	store.complete = json_object();
+	store.save_path = save_path;
+	store.confirm_timer = evtimer_new(base, confirm_expired, NULL);
+}
+
+void store_fini(void)
+{
+	json_t *empty = json_object();
+	const struct change change = {store.complete, empty, modules_sections()};
+	struct error error = {0};
+
+	if (modules_apply(&change, &error))
+		events_add("config", error.path, "cannot stop cleanly: %s", error.message);
+	json_decref(empty);
+}
+
+void store_free(void)
+{
+	replace(&store.given, NULL);
+	replace(&store.complete, NULL);
+	replace(&store.previous, NULL);
+	event_free(store.confirm_timer);
+	store.confirm_timer = NULL;
+}

@@ -1,0 +1,47 @@
+/*
+ * Test doubles: an engine that only remembers, port drivers without devices, and an NF module that
+ * starts nothing. With them the control side runs without root, threads or packets.
+ *
+ * Drivers: "fake:DEVICE". A device can be open once (-EBUSY); one whose name starts with "no" does
+ * not exist (-ENODEV).
+ */
+#ifndef NETVM_MANAGER_TESTING_FAKE_H
+#define NETVM_MANAGER_TESTING_FAKE_H
+
+#include "engine/engine.h"
+
+#define FAKE_STEPS_MAX 64
+
+struct fake {
+	int n_pools;    /* created and not destroyed */
+	int n_attached; /* pools lent to the engine */
+	int n_ports;    /* open */
+	int n_services;
+	int n_opened;  /* ports opened ever */
+	int n_steered; /* engine_steer() calls that succeeded */
+	bool steer_fails;
+	bool mtu_fails;
+	bool link_down;
+	/* the last steering */
+	struct program_options *programs;
+	unsigned n_programs;
+	struct rule *rules;
+	unsigned n_rules;
+	/* the last grants of each service, by number */
+	struct grant grants[16][32];
+	unsigned n_grants[16];
+};
+
+extern struct fake fake;
+extern const struct module fake_nf_module;
+
+/* Forget the last steering. */
+void fake_reset(void);
+
+/* The last steering's rule for a port (by name) with this priority, or NULL. */
+const struct rule *fake_rule(const char *in_port, int32_t priority);
+
+/* "firewall monitor >wan" or "!policy": the steps of a program, in a static text. */
+const char *fake_steps(unsigned program);
+
+#endif
