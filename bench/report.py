@@ -1,0 +1,94 @@
+"""The tables at the end: every case against the limit, the peers and the targets."""
+
+PEERS = ("testpmd-memif", "testpmd-vhost", "ovs-dpdk")
+
+
+def table(title, head, rows):
+    rows = [head, *rows]
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(head))]
+    print(f"\n{title}")
+    for row in rows:
+        first, *rest = (str(cell) for cell in row)
+        print("  " + first.ljust(widths[0]),
+              *(cell.rjust(width) for cell, width in zip(rest, widths[1:])), sep="  ")
+
+
+def ratio(a, b):
+    return f"{a / b:.2f}" if a and b else "-"
+
+
+def micros(ns):
+    return f"{ns / 1e3:.1f}" if ns else "-"  # nothing came through: no figure
+
+
+def chains(results):
+    """Throughput: one row per case, and its ratio to the limit and the peers."""
+    against = ("limit", 0), ("limit-fresh", 0), *((peer, 1) for peer in PEERS), ("netvm", 1)
+    head = ["case", "chain", "Mpps", *(f"/ {name}" for name, _ in against)]
+    rows = [[case, chain or "-", f"{mpps:.2f}", *(ratio(mpps, results.get(key)) for key in against)]
+            for (case, chain), mpps in results.items()]
+    table("Throughput, 64-byte packets, medians:", head, rows)
+
+
+def latencies(results):
+    rows = [[case, load, f"{figures['rate'] / 1e6:.2f}",
+             *(micros(figures[key]) for key in ("p50_ns", "p99_ns", "p999_ns", "max_ns"))]
+            for case, result in results.items() for load, figures in result["loads"].items()]
+    table("Latency in us, there and back through the switch, by load (% of own loss-free rate):",
+          ["case", "load", "Mpps", "p50", "p99", "p99.9", "max"], rows)
+    rows = [[case, f"{result['highest'] / 1e6:.2f}", f"{result['loss_free'] / 1e6:.2f}",
+             ratio(result["loss_free"], result["highest"])] for case, result in results.items()]
+    table("Loss:", ["case", "highest Mpps", "loss-free Mpps", "ratio"], rows)
+
+
+def targets(results):
+    """Rows (what, wanted, measured, met) of every target that this run has figures for."""
+    rates = results.get("chain", {})
+    one = rates.get(("netvm", 1))
+
+    def at_least(what, goal, aim, key):
+        if one and rates.get(key):
+            value = one / rates[key]
+            text = f">= {goal}" + (f" (aim {aim})" if aim else "")
+            yield what, text, f"{value:.2f}", value >= goal
+
+    yield from at_least("chain 1 / testpmd over memif", 1.3, 2, ("testpmd-memif", 1))
+    yield from at_least("chain 1 / OVS-DPDK over vhost-user", 4, 6, ("ovs-dpdk", 1))
+    yield from at_least("chain 1 / limit", 0.25, 0.4, ("limit", 0))
+    for n in (2, 3, 5, 7):
+        if one and rates.get(("netvm", n)):
+            value = rates["netvm", n] / one
+            yield f"chain {n} / chain 1", f">= {1.6 / (n + 1):.2f}", f"{value:.2f}", \
+                value >= 1.6 / (n + 1)
+    yield from loss_targets(results.get("latency", {}))
+    if "attach" in results:
+        value = results["attach"]["first_packet_ms"]
+        yield "attach, connect to first packet", "<= 5 ms", f"{value:.2f} ms", value <= 5
+
+
+def loss_targets(results):
+    if not results:
+        return
+    result = results["netvm-chain"]
+    yield "chain 1: loss-free rate / highest", ">= 0.9", \
+        ratio(result["loss_free"], result["highest"]), \
+        result["loss_free"] >= 0.9 * result["highest"] > 0
+    ours = results["netvm"]["loads"]["half of OVS"]["p99_ns"]
+    theirs = results["ovs-dpdk"]["loads"]["50%"]["p99_ns"]
+    yield "p99 at half of OVS-DPDK's loss-free rate", f"<= {micros(theirs)} us", \
+        f"{micros(ours)} us", 0 < ours <= theirs
+
+
+def show(results):
+    if "chain" in results:
+        chains(results["chain"])
+    if "latency" in results:
+        latencies(results["latency"])
+    if "stages" in results:
+        table("Cost of one packet by stage:", ["stage", "ns", "cycles"],
+              [[stage["stage"], f"{stage['ns']:.1f}", f"{stage['cycles']:.0f}"]
+               for stage in results["stages"]])
+    rows = [[what, wanted, value, "met" if met else "not met"]
+            for what, wanted, value, met in targets(results)]
+    if rows:
+        table("Targets:", ["target", "wanted", "measured", ""], rows)
