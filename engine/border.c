@@ -14,8 +14,8 @@
 
 #include "engine/datapath.h"
 
-/* Words taken from one NF in one turn: bounds how long the others wait. */
-#define COLLECT_TURNS 4
+/* Bursts taken from one NF in one turn: bounds how long the others wait. */
+#define COLLECT_BURSTS 4
 
 static void fault(struct worker *worker, struct nf_link *link)
 {
@@ -69,7 +69,8 @@ unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue_number,
 	struct nf_queue *queue = &link->queue[queue_number];
 	struct netvm_ring_end rx = queue->rx; /* a copy the compiler can keep in registers */
 	uint32_t room = netvm_ring_room(&rx, n);
-	uint64_t bytes = 0;
+	uint64_t head = buffer_head(link->owner, next, step), bytes = 0;
+	const uint64_t kept = BUFFER_HEAD_GENERATION | BUFFER_HEAD_PACKET | BUFFER_HEAD_HOPS;
 
 	if (unlikely(room == NETVM_RING_CORRUPT)) {
 		fault(worker, link);
@@ -80,12 +81,8 @@ unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue_number,
 	for (unsigned i = 0; i < n; i++) {
 		struct buffer_state *state = buffer_state(pool, words[i]);
 
-		state->owner = nf->owner;
-		state->worker = (uint8_t)worker->id;
-		state->next = (uint8_t)next;
+		state->head = head | ((state->head & kept) + BUFFER_HEAD_HOP);
 		state->program = program;
-		state->step = (uint16_t)step;
-		state->hops++;
 		if (nf->features & NETVM_FEATURE_META)
 			write_meta(worker, pool, program, words[i], state);
 		bytes += netvm_desc_length(words[i]);
@@ -119,12 +116,9 @@ static void top_up_stock(struct worker *worker, struct nf_link *link, struct nf_
 	for (uint32_t i = 0; i < n; i++) {
 		struct buffer_state *state = buffer_state(nf->pool, words[i]);
 
-		state->owner = nf->owner;
-		state->worker = (uint8_t)worker->id;
-		state->next = NETVM_VERDICT_NEXT;
+		state->owner = link->owner;
+		state->origin = buffer_origin(0);
 		state->program = NULL;
-		state->has_hash = 0;
-		state->hops = 0;
 		netvm_ring_stage(
 			&queue->stock, netvm_desc_set_verdict(words[i], NETVM_VERDICT_DROP));
 	}
@@ -135,18 +129,17 @@ static void top_up_stock(struct worker *worker, struct nf_link *link, struct nf_
 /* ---- NF to host ---------------------------------------------------------------------------- */
 
 /* The private state of a buffer that this NF may hand back to this worker, or NULL. */
-static inline struct buffer_state *own(
-	const struct worker *worker, const struct nf *nf, uint64_t word)
+static inline struct buffer_state *own(const struct nf_link *link, uint64_t word)
 {
+	const struct buffer_pool *pool = link->nf->pool;
 	uint32_t index = netvm_desc_index(word);
 	struct buffer_state *state;
 
-	if (unlikely(index >= nf->pool->n_buffers))
+	if (unlikely(index >= pool->n_buffers))
 		return NULL;
-	state = &nf->pool->state[index];
-	if (unlikely(state->owner != nf->owner ||
-		     state->generation != netvm_desc_generation(word) ||
-		     state->worker != worker->id))
+	state = &pool->state[index];
+	if (unlikely(state->owner != link->owner ||
+		     state->generation != netvm_desc_generation(word)))
 		return NULL;
 	return state;
 }
@@ -236,8 +229,6 @@ static void settle_stock(
 		return;
 	}
 	state->is_packet = 1;
-	state->program = NULL;
-	state->in_port = 0;
 	state->arrival_tsc = worker->now_tsc;
 	counter_add(&worker->injected, 1);
 	counter_add(&link->counters.injected, 1);
@@ -258,22 +249,55 @@ static void bad_extent(
 	output_drop(worker, DROP_NF_BAD_EXTENT, &link->counters, link->nf->pool, &word, 1);
 }
 
+/* The fields of a head that packets settled together have in common. */
+#define HEAD_COMMON (~(BUFFER_HEAD_GENERATION | BUFFER_HEAD_HOPS))
+
 /*
- * Judge a burst that is already private. Runs of packets with the same way ahead are settled
- * together. Each word is checked right before its buffer changes hands, so that a handle that
- * stands twice in the burst is refused the second time.
+ * How many words from the first on are this NF's packets with the first one's way ahead: the same
+ * program, step and verdict, and an extent that is good where it matters. `first` is the first
+ * one's state. The packets are taken back on the way, each right after its check, so that a handle
+ * that stands twice in the burst is refused the second time.
  */
-static unsigned judge(struct worker *worker, struct nf_link *link, uint64_t *words, unsigned n)
+static unsigned take_back_run(struct nf_link *link, struct buffer_state *first,
+	const uint64_t *words, unsigned n, uint64_t *bytes)
 {
-	struct nf *nf = link->nf;
-	struct buffer_pool *pool = nf->pool;
+	const struct buffer_pool *pool = link->nf->pool;
+	const struct program *program = first->program;
+	const uint64_t common = first->head & HEAD_COMMON;
+	const unsigned verdict = netvm_desc_verdict(words[0]);
+	const bool ends = verdict == NETVM_VERDICT_DROP || verdict == NETVM_VERDICT_CONSUME;
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		uint64_t word = words[i], expected;
+		struct buffer_state *state = buffer_state(pool, word);
+
+		if (unlikely(netvm_desc_index(word) >= pool->n_buffers))
+			break;
+		expected = common | (uint64_t)netvm_desc_generation(word) << 16;
+		if (((state->head ^ expected) & ~BUFFER_HEAD_HOPS) != 0 ||
+			state->program != program || netvm_desc_verdict(word) != verdict)
+			break;
+		if (!ends && unlikely(!extent_is_good(pool, word)))
+			break;
+		*bytes += netvm_desc_length(word);
+		state->owner = OWNER_ENGINE;
+	}
+	return i;
+}
+
+/* Judge a burst that is already private; runs of packets with the same way ahead go together. */
+static void judge(struct worker *worker, struct nf_link *link, uint64_t *words, unsigned n)
+{
+	uint32_t *reserved = &worker->reserved[link->nf->service->number];
 	unsigned i = 0, n_pkts = 0;
 	uint64_t bytes = 0;
 
 	while (i < n) {
-		struct buffer_state *state = own(worker, nf, words[i]);
-		unsigned verdict = netvm_desc_verdict(words[i]), first = i, step;
+		struct buffer_state *state = own(link, words[i]);
+		unsigned verdict = netvm_desc_verdict(words[i]), run;
 		const struct program *program;
+		unsigned step;
 		bool next;
 
 		if (unlikely(!state)) {
@@ -288,32 +312,18 @@ static unsigned judge(struct worker *worker, struct nf_link *link, uint64_t *wor
 		program = state->program;
 		step = state->step;
 		next = verdict == NETVM_VERDICT_NEXT || verdict == state->next;
-		while (extent_is_good(pool, words[i]) || verdict == NETVM_VERDICT_DROP ||
-			verdict == NETVM_VERDICT_CONSUME) {
-			bytes += netvm_desc_length(words[i]);
-			state->owner = OWNER_ENGINE;
-			if (++i == n)
-				break;
-			state = own(worker, nf, words[i]);
-			if (!state || !state->is_packet || state->program != program ||
-				state->step != step || netvm_desc_verdict(words[i]) != verdict)
-				break;
-		}
+		run = take_back_run(link, state, words + i, n - i, &bytes);
 		/* The reservation for this NF's own service ends here, whatever comes next. */
-		worker->reserved[nf->service->number] -= i - first;
-		n_pkts += i - first;
-		if (i > first) {
-			settle(worker, link, program, step, verdict, next, words + first,
-				i - first);
-			continue;
-		}
-		worker->reserved[nf->service->number]--;
-		n_pkts++;
-		bad_extent(worker, link, state, words[i++]);
+		*reserved -= run ? run : 1;
+		n_pkts += run ? run : 1;
+		if (likely(run > 0))
+			settle(worker, link, program, step, verdict, next, words + i, run);
+		else
+			bad_extent(worker, link, state, words[i]);
+		i += run ? run : 1;
 	}
 	counter_add(&link->counters.rx_bytes, bytes);
 	counter_add(&link->counters.rx_pkts, n_pkts);
-	return n_pkts;
 }
 
 static unsigned collect(struct worker *worker, struct nf_link *link, struct nf_queue *queue)
@@ -321,9 +331,11 @@ static unsigned collect(struct worker *worker, struct nf_link *link, struct nf_q
 	struct buffer_pool *pool = link->nf->pool;
 	unsigned total = 0;
 
-	for (int turn = 0; turn < COLLECT_TURNS; turn++) {
+	for (int burst = 0; burst < COLLECT_BURSTS; burst++) {
 		uint64_t words[BURST];
-		uint32_t n = netvm_ring_take(&queue->tx, words, BURST);
+		struct netvm_ring_end tx =
+			queue->tx; /* a copy the compiler can keep in registers */
+		uint32_t n = netvm_ring_take(&tx, words, BURST);
 
 		if (unlikely(n == NETVM_RING_CORRUPT)) {
 			fault(worker, link);
@@ -331,6 +343,7 @@ static unsigned collect(struct worker *worker, struct nf_link *link, struct nf_q
 		}
 		if (n == 0)
 			break;
+		queue->tx = tx;
 		for (uint32_t i = 0; i < n; i++)
 			if (netvm_desc_index(words[i]) < pool->n_buffers)
 				rte_prefetch0(buffer_state(pool, words[i]));

@@ -36,7 +36,7 @@ unsigned buffer_alloc(struct buffer_cache *cache, uint64_t *words, unsigned n)
 		uint32_t index = cache->index[--cache->n];
 		struct buffer_state *state = &pool->state[index];
 
-		state->owner = OWNER_ENGINE;
+		state->head = OWNER_ENGINE | (state->head & BUFFER_HEAD_GENERATION);
 		words[i] = netvm_desc(index, state->generation, pool->headroom, 0, 0);
 	}
 	return n;
@@ -55,9 +55,7 @@ void buffer_free(struct buffer_cache *cache, const uint64_t *words, unsigned n)
 		uint32_t index = netvm_desc_index(words[i]);
 		struct buffer_state *state = &pool->state[index];
 
-		state->owner = OWNER_FREE;
-		state->is_packet = 0;
-		state->generation++;
+		state->head = (state->head + (UINT64_C(1) << 16)) & BUFFER_HEAD_GENERATION;
 		cache->index[cache->n++] = index;
 	}
 }

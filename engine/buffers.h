@@ -45,25 +45,61 @@ enum buffer_owner {
 	OWNER_FREE = 0,
 	OWNER_ENGINE = 1, /* in transit, in a worker's hands */
 	OWNER_PORT = 2,   /* lent to a driver or the kernel */
-	OWNER_NF = 16,    /* OWNER_NF + NF number */
+	OWNER_NF = 16,    /* and above: an NF through one worker, see buffer_owner_nf() */
 };
 
-/* What the daemon knows of one buffer. 32 bytes: two to a cache line. */
+/*
+ * What the daemon knows of one buffer. 32 bytes: two to a cache line. The first half can be read
+ * and written as two words, since on the data path one store of eight bytes beats four small ones.
+ */
 struct buffer_state {
-	uint16_t owner;
-	uint8_t generation;
-	uint8_t is_packet; /* counted: entered the system and has not left it */
-	uint8_t next;      /* destination index that "next" means for the NF that has it */
-	uint8_t hops;      /* services visited; bounded */
-	uint16_t step;     /* where in the program it goes on */
-	uint32_t flow_hash;
-	uint16_t in_port;
-	uint8_t worker;   /* who put it into the NF's ring: it must come back the same way */
-	uint8_t has_hash; /* flow_hash is set */
+	union {
+		struct {
+			uint16_t owner;
+			uint8_t generation;
+			uint8_t is_packet; /* counted: entered the system and has not left it */
+			uint8_t next;      /* the destination that "next" means for its NF */
+			uint8_t hops;      /* NFs visited; bounded */
+			uint16_t step;     /* where in the program it goes on */
+		};
+		uint64_t head;
+	};
+	union {
+		struct {
+			uint32_t flow_hash;
+			uint16_t in_port;
+			uint8_t has_hash; /* flow_hash is set */
+			uint8_t reserved;
+		};
+		uint64_t origin;
+	};
 	const struct program *program; /* NULL: none */
 	uint64_t arrival_tsc;
 };
 _Static_assert(sizeof(struct buffer_state) == 32, "two buffer states to a cache line");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "head and origin are little-endian");
+
+#define BUFFER_HEAD_GENERATION (UINT64_C(0xff) << 16)
+#define BUFFER_HEAD_PACKET     (UINT64_C(1) << 24)
+#define BUFFER_HEAD_HOPS       (UINT64_C(0xff) << 40)
+#define BUFFER_HEAD_HOP        (UINT64_C(1) << 40)
+
+/* The head's owner, next and step; the other fields are zero. */
+static inline uint64_t buffer_head(uint16_t owner, unsigned next, unsigned step)
+{
+	return owner | (uint64_t)next << 32 | (uint64_t)step << 48;
+}
+
+static inline uint64_t buffer_origin(uint16_t in_port)
+{
+	return (uint64_t)in_port << 32;
+}
+
+/* An NF owns a buffer through the worker that gave it: it must come back the same way. */
+static inline uint16_t buffer_owner_nf(unsigned nf, unsigned worker)
+{
+	return (uint16_t)(OWNER_NF + nf * NETVM_WORKERS_MAX + worker);
+}
 
 struct buffer_pool {
 	uint8_t *base; /* slot 0 */

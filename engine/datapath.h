@@ -123,6 +123,7 @@ struct nf_queue {
 /* One NF as one worker sees it. */
 struct nf_link {
 	struct nf *nf;
+	uint16_t owner;                          /* of the buffers the NF has through this worker */
 	uint32_t n_stock;                        /* empties the NF owns through this worker */
 	bool faulty;                             /* broke the ring's law: not read any more */
 	bool dirty;                              /* on the worker's list of links to publish */
@@ -134,7 +135,6 @@ struct nf_link {
 struct nf {
 	char name[NETVM_NAME_BYTES];
 	uint16_t number;
-	uint16_t owner; /* OWNER_NF + number */
 	uint32_t n_workers;
 	uint32_t n_queues;
 	uint32_t features;

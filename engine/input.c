@@ -13,6 +13,12 @@
 
 #include "engine/datapath.h"
 
+/*
+ * Full bursts taken from one port in one turn: shares the turn's fixed costs among more packets,
+ * and bounds how long the others wait.
+ */
+#define RECEIVE_BURSTS 4
+
 uint32_t input_hash(struct buffer_pool *pool, uint64_t word)
 {
 	struct buffer_state *state = buffer_state(pool, word);
@@ -125,12 +131,9 @@ static void receive(struct worker *worker, struct rx_slot *rx, const uint64_t *w
 	for (unsigned i = 0; i < n; i++) {
 		struct buffer_state *state = buffer_state(pool, words[i]);
 
-		state->is_packet = 1;
-		state->hops = 0;
-		state->has_hash = 0;
-		state->in_port = rx->slot->number;
+		state->head |= BUFFER_HEAD_PACKET; /* else it is as buffer_alloc() left it */
+		state->origin = buffer_origin(rx->slot->number);
 		state->program = NULL;
-		state->step = 0;
 		state->arrival_tsc = worker->now_tsc;
 		bytes += netvm_desc_length(words[i]);
 	}
@@ -179,8 +182,14 @@ unsigned input_turn(struct worker *worker)
 {
 	unsigned moved = 0;
 
-	for (unsigned i = 0; i < worker->n_rx; i++)
-		moved += poll_port(worker, &worker->rx[i]);
+	for (unsigned i = 0; i < worker->n_rx; i++) {
+		unsigned bursts = RECEIVE_BURSTS, n;
+
+		do {
+			n = poll_port(worker, &worker->rx[i]);
+			moved += n;
+		} while (n == BURST && --bursts > 0);
+	}
 	for (unsigned i = 0; i < worker->n_tx_complete; i++)
 		worker->tx_complete[i]->port->ops->complete(
 			&worker->tx_complete[i]->port->tx[worker->id]);

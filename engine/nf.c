@@ -58,6 +58,7 @@ static void init_link(struct nf *nf, const struct nf_options *options, unsigned 
 	struct nf_link *link = &nf->link[worker];
 
 	link->nf = nf;
+	link->owner = buffer_owner_nf(nf->number, worker);
 	link->worker_state = &options->channel->worker[worker];
 	for (unsigned q = 0; q < nf->n_queues; q++) {
 		struct nf_queue *queue = &link->queue[q];
@@ -100,7 +101,6 @@ static struct nf *nf_new(struct engine *engine, const struct nf_options *options
 	memset(nf->link, 0, bytes);
 	snprintf(nf->name, sizeof(nf->name), "%s", options->name);
 	nf->number = (uint16_t)number;
-	nf->owner = (uint16_t)(OWNER_NF + number);
 	nf->n_workers = engine->n_workers;
 	nf->n_queues = options->layout->n_queues;
 	nf->rx_words = options->layout->rx_words;
@@ -184,7 +184,7 @@ static void write_off(struct worker *worker, void *arg)
 		struct buffer_state *state = &pool->state[index];
 		uint64_t word = netvm_desc(index, state->generation, 0, 0, 0);
 
-		if (state->worker != worker->id || state->owner != nf->owner)
+		if (state->owner != nf->link[worker->id].owner)
 			continue;
 		state->owner = OWNER_ENGINE;
 		if (!state->is_packet) {
@@ -198,6 +198,11 @@ static void write_off(struct worker *worker, void *arg)
 	}
 }
 
+static bool is_owned(const struct nf *nf, uint16_t owner)
+{
+	return owner >= nf->link[0].owner && owner <= nf->link[nf->n_workers - 1].owner;
+}
+
 /* Buffers the table says the NF owns; their indices go to `indices` unless it is NULL. */
 static uint32_t owned(const struct nf *nf, uint32_t *indices, unsigned *n_packets)
 {
@@ -207,7 +212,7 @@ static uint32_t owned(const struct nf *nf, uint32_t *indices, unsigned *n_packet
 	for (uint32_t i = 0; i < nf->pool->n_buffers; i++) {
 		const struct buffer_state *state = &nf->pool->state[i];
 
-		if (__atomic_load_n(&state->owner, __ATOMIC_RELAXED) != nf->owner)
+		if (!is_owned(nf, __atomic_load_n(&state->owner, __ATOMIC_RELAXED)))
 			continue;
 		*n_packets += state->is_packet;
 		if (indices)

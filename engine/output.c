@@ -94,7 +94,7 @@ static unsigned drop_too_long(struct worker *worker, struct port_slot *slot,
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (likely(netvm_desc_length(words[i]) <= limit))
+		if (netvm_desc_length(words[i]) <= limit)
 			words[kept++] = words[i];
 		else
 			output_drop(worker, DROP_PORT_TX_SIZE, &slot->counters[worker->id], pool,
@@ -103,11 +103,27 @@ static unsigned drop_too_long(struct worker *worker, struct port_slot *slot,
 	return kept;
 }
 
+static bool all_fit(
+	const struct port_slot *slot, const uint64_t *words, unsigned n, uint64_t *bytes)
+{
+	uint32_t longest = 0;
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t length = netvm_desc_length(words[i]);
+
+		longest = length > longest ? length : longest;
+		sum += length;
+	}
+	*bytes = sum;
+	return longest <= slot->port->frame_bytes_max;
+}
+
 void output_send(struct worker *worker, struct port_slot *slot, struct counters *chain,
 	struct buffer_pool *pool, uint64_t *words, unsigned n)
 {
 	struct counters *blame = &slot->counters[worker->id];
-	uint64_t bytes = 0;
+	uint64_t bytes;
 
 	if (unlikely(!slot->port || !slot->up)) {
 		output_drop(worker, DROP_PORT_DOWN, blame, pool, words, n);
@@ -117,10 +133,11 @@ void output_send(struct worker *worker, struct port_slot *slot, struct counters 
 		n = output_copy(worker, pool, slot->pool, blame, words, n);
 		pool = slot->pool;
 	}
-	n = drop_too_long(worker, slot, pool, words, n);
+	if (unlikely(!all_fit(slot, words, n, &bytes))) {
+		n = drop_too_long(worker, slot, pool, words, n);
+		all_fit(slot, words, n, &bytes);
+	}
 	if (chain) {
-		for (unsigned i = 0; i < n; i++)
-			bytes += netvm_desc_length(words[i]);
 		counter_add(&chain->tx_pkts, n);
 		counter_add(&chain->tx_bytes, bytes);
 		counter_add(&chain->tx_bursts, n > 0);

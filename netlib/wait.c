@@ -18,7 +18,7 @@
 #include "failure.h"
 #include "stop.h"
 
-#define IDLE_NS    60000u /* without packets before sleeping */
+#define IDLE_NS    200000u /* without packets before sleeping: longer than a round of neighbours */
 #define IDLE_TURNS 4u /* and at least so many looks: on a crowded core time passes between two */
 
 static void relax(void)
