@@ -6,8 +6,8 @@
 #include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -49,9 +49,11 @@ int cgroup_create(struct cgroup *cgroup, const char *name, unsigned number, stru
 	if (!is_cgroup2(mount) || own_path(own, sizeof(own)))
 		return error_set(error, ENOENT, "", "mount cgroup2 on /sys/fs/cgroup",
 			"there is no cgroup v2 hierarchy");
-	if (snprintf(file, PATH_MAX, "%s%s/nf-%s-%u", mount, own, name, number) >= PATH_MAX)
+	/* Unlike any other: daemons in one cgroup may have NFs of the same name, and kill only
+	 * theirs. */
+	if (snprintf(file, PATH_MAX, "%s%s/nf-%s-%u-XXXXXX", mount, own, name, number) >= PATH_MAX)
 		return error_set(error, ENAMETOOLONG, "", "", "the cgroup's path is too long");
-	if (mkdir(file, 0755) && errno != EEXIST)
+	if (!mkdtemp(file))
 		return error_set(error, errno, "",
 			"run netvmd as root, as a service with Delegate=yes", "cannot make %s: %s",
 			file, strerror(errno));
