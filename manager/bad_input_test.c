@@ -88,7 +88,7 @@ static const struct wrong cases[] = {
 		LAN "chains: {a: {from: lan, to: wan, default: true},"
 		    " b: {from: wan, to: lan, reverse: none, default: true}}",
 		"EEXIST", "chains.b.default", "chain a takes everything from port wan",
-		"one default chain per port"},
+		"say default: false"},
 	{NULL, LAN "flows: {f: {}}", "EINVAL", "flows.f", "does not say what to do", "exactly one"},
 	{NULL, LAN "flows: {f: {drop: true, port: lan}}", "EINVAL", "flows.f", "more than one",
 		"exactly one"},

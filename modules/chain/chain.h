@@ -13,6 +13,9 @@ int chain_check(const struct change *change, struct error *error);
 /* The group of a service: that of an NF which provides it. NULL: none provides it. */
 const char *service_group(const json_t *document, const char *service);
 
+/* Whether the chain takes what no flow claims: as it says, else when no flow names it. */
+bool chain_is_default(const json_t *document, const char *name, const json_t *chain);
+
 /* What a chain's `reverse` says. */
 enum reverse { REVERSE_MIRROR, REVERSE_SAME, REVERSE_NONE };
 enum reverse chain_reverse(const json_t *chain);

@@ -35,10 +35,11 @@ static void directions_follow_reverse(void **state)
 {
 	(void)state;
 	apply(BASE "chains:\n"
-		   "  a: {from: lan, to: wan, path: [fw, ids, dpi]}\n"
-		   "  b: {from: lan, to: wan, path: [fw, ids], reverse: same}\n"
-		   "  c: {from: lan, to: wan, path: [fw], reverse: none, on_failure: open}\n"
-		   "  d: {from: dmz, to: wan}\n");
+		   "  a: {from: lan, to: wan, path: [fw, ids, dpi], default: false}\n"
+		   "  b: {from: lan, to: wan, path: [fw, ids], reverse: same, default: false}\n"
+		   "  c: {from: lan, to: wan, path: [fw], reverse: none, on_failure: open, "
+		   "default: false}\n"
+		   "  d: {from: dmz, to: wan, default: false}\n");
 	assert_int_equal(fake.n_programs, 7);
 	assert_string_equal(fake_steps(0), "fw ids dpi >wan");
 	assert_string_equal(fake_steps(1), "dpi ids fw >lan");
@@ -56,12 +57,24 @@ static void directions_follow_reverse(void **state)
 static void default_chains_take_their_ports(void **state)
 {
 	(void)state;
-	apply(BASE "chains: {a: {from: lan, to: wan, default: true},"
+	apply(BASE "chains: {a: {from: lan, to: wan},"
 		   " b: {from: dmz, to: lan, reverse: none, default: true}}\n");
 	assert_int_equal(fake.n_rules, 3);
 	assert_string_equal(fake_steps(fake_rule("lan", -1)->program), ">wan");
 	assert_string_equal(fake_steps(fake_rule("wan", -1)->program), ">lan");
 	assert_string_equal(fake_steps(fake_rule("dmz", -1)->program), ">lan");
+}
+
+/* A chain that a flow names takes only what flows give it, unless it says otherwise. */
+static void chains_of_flows_are_not_default(void **state)
+{
+	(void)state;
+	apply(BASE "chains: {a: {from: lan, to: wan}, b: {from: lan, to: dmz, reverse: none}}\n"
+		   "flows: {f: {match: {vlan: 3}, chain: b}}\n");
+	assert_string_equal(fake_steps(fake_rule("lan", -1)->program), ">wan");
+	apply(BASE "chains: {a: {from: lan, to: wan, default: true}}\n"
+		   "flows: {f: {match: {vlan: 3}, chain: a}}\n");
+	assert_string_equal(fake_steps(fake_rule("lan", -1)->program), ">wan");
 }
 
 static void flows_match_and_replies_are_mirrored(void **state)
@@ -128,7 +141,7 @@ static void services_are_granted_what_their_chains_have(void **state)
 {
 	(void)state;
 	apply(BASE "chains: {a: {from: lan, to: wan, path: [fw, ids]},"
-		   " b: {from: lan, to: dmz, path: [dpi]}}\n");
+		   " b: {from: lan, to: dmz, path: [dpi], default: false}}\n");
 	assert_int_equal(fake.n_grants[service_number(nf_service("fw")) % 16], 3);
 	assert_true(is_granted("fw", port_find("lan"), NULL));
 	assert_true(is_granted("fw", port_find("wan"), NULL));
@@ -145,10 +158,12 @@ static void numbers_stay_with_their_chains(void **state)
 	uint16_t number;
 
 	(void)state;
-	apply(BASE "chains: {a: {from: lan, to: wan}, b: {from: lan, to: dmz, reverse: none}}\n");
+	apply(BASE "chains: {a: {from: lan, to: wan}, b: {from: lan, to: dmz, reverse: none, "
+		   "default: false}}\n");
 	number = fake.programs[2].chain;
 	assert_int_not_equal(number, fake.programs[0].chain);
-	apply(BASE "chains: {c: {from: lan, to: wan}, b: {from: lan, to: dmz, reverse: none}}\n");
+	apply(BASE "chains: {c: {from: lan, to: wan}, b: {from: lan, to: dmz, reverse: none, "
+		   "default: false}}\n");
 	assert_int_equal(fake.programs[2].chain, number);
 }
 
@@ -159,7 +174,7 @@ static void one_change_steers_once(void **state)
 	(void)state;
 	apply(BASE);
 	before = fake.n_steered;
-	apply(BASE "chains: {a: {from: lan, to: wan, default: true}, b: {from: dmz, to: lan}}\n"
+	apply(BASE "chains: {a: {from: lan, to: wan}, b: {from: dmz, to: lan}}\n"
 		   "flows: {f: {match: {vlan: 3}, chain: b}}\n");
 	assert_int_equal(fake.n_steered, before + 1);
 }
@@ -170,7 +185,7 @@ static void a_refused_steering_changes_nothing(void **state)
 	json_t *error;
 
 	(void)state;
-	apply(BASE "chains: {a: {from: lan, to: wan, path: [fw], default: true}}\n");
+	apply(BASE "chains: {a: {from: lan, to: wan, path: [fw]}}\n");
 	before = running_document();
 	fake.steer_fails = true;
 	error = apply_error("ports: {lan: {spec: 'fake:lan'}, x: {spec: 'fake:x'}}\n"
@@ -191,6 +206,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(directions_follow_reverse, start, stop),
 		cmocka_unit_test_setup_teardown(default_chains_take_their_ports, start, stop),
+		cmocka_unit_test_setup_teardown(chains_of_flows_are_not_default, start, stop),
 		cmocka_unit_test_setup_teardown(flows_match_and_replies_are_mirrored, start, stop),
 		cmocka_unit_test_setup_teardown(flows_may_go_one_way, start, stop),
 		cmocka_unit_test_setup_teardown(flows_may_drop_or_leave_by_a_port, start, stop),

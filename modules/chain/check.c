@@ -22,6 +22,22 @@ enum reverse chain_reverse(const json_t *chain)
 					   : REVERSE_MIRROR;
 }
 
+bool chain_is_default(const json_t *document, const char *name, const json_t *chain)
+{
+	const json_t *said = json_object_get(chain, "default");
+	const char *flow_name, *named;
+	json_t *flow;
+
+	if (json_is_boolean(said))
+		return json_is_true(said);
+	json_object_foreach (json_object_get(document, "flows"), flow_name, flow) {
+		named = value_text(flow, "chain");
+		if (named && strcmp(named, name) == 0)
+			return false;
+	}
+	return true;
+}
+
 const char *service_group(const json_t *document, const char *service)
 {
 	const char *name;
@@ -146,17 +162,19 @@ static int take_port(json_t *taken, const char *port, const char *chain, struct 
 
 	if (other)
 		return error_set(error, EEXIST, "default",
-			"one default chain per port (a chain's reverse direction counts, too)",
+			"choose one by flows, or say default: false (a reverse direction counts, "
+			"too)",
 			"chain %s takes everything from port %s already", other, port);
 	json_object_set_new(taken, port, json_string(chain));
 	return 0;
 }
 
-static int take_ports(json_t *taken, const char *name, const json_t *chain, struct error *error)
+static int take_ports(const json_t *document, json_t *taken, const char *name, const json_t *chain,
+	struct error *error)
 {
-	int rc = 0;
+	int rc;
 
-	if (!value_bool(chain, "default"))
+	if (!chain_is_default(document, name, chain))
 		return 0;
 	rc = take_port(taken, value_text(chain, "from"), name, error);
 	if (rc == 0 && chain_reverse(chain) != REVERSE_NONE)
@@ -235,7 +253,7 @@ static int check_chains(const json_t *document, json_t *taken, struct error *err
 		int rc = check_chain(document, chain, error);
 
 		if (rc == 0)
-			rc = take_ports(taken, name, chain, error);
+			rc = take_ports(document, taken, name, chain, error);
 		if (rc)
 			return located(error, "chains", name, rc);
 	}

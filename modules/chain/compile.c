@@ -151,7 +151,7 @@ static void compile_all(const struct compiler *compiler)
 		compile_flow(compiler, object);
 	match_all(&everything);
 	json_object_foreach (chains, name, object)
-		if (value_bool(object, "default"))
+		if (chain_is_default(compiler->document, name, object))
 			add_chain_rules(compiler, name, &everything, PRIORITY_DEFAULT, true);
 }
 

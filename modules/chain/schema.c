@@ -23,8 +23,10 @@ static const struct field chain_fields[] = {
 	{"on_failure", FIELD_ENUM, .preset = "\"closed\"",
 		.values = (const char *const[]){"closed", "open", NULL},
 		.help = "A service without a live NF: drop the packets, or pass it over"},
-	{"default", FIELD_BOOL, .preset = "false",
-		.help = "Take everything from the chain's ports that no flow claims"},
+	{"default", FIELD_BOOL,
+		.help = "Take everything from the chain's ports that no flow claims; not said: "
+			"yes, "
+			"unless a flow names the chain"},
 	{"cross_groups", FIELD_BOOL, .preset = "false",
 		.help = "Copy packets where the path goes from one trust group to another"},
 	{},
