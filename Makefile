@@ -1,0 +1,39 @@
+# Thin: meson and ninja do the work. Quiet when all is well, the whole log when not.
+#
+#   make demo         installs, builds, shows real traffic through a real chain
+#   make test         everything that can fail, closes with "N passed, N failed"
+#   make bench        the full measurement, one table and one JSON line each
+#   make bench-chain  chains only, next to the peers
+#   make install      prefix /usr/local, DESTDIR is honoured
+#   make clean        build folders go
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+
+.PHONY: all build demo test bench bench-chain install clean
+
+all: build
+
+build:
+	@tools/setup build
+	@tools/build $(BUILD) -Dprefix=$(PREFIX)
+
+demo:
+	@tools/setup build demo
+	@tools/build $(BUILD) -Dprefix=$(PREFIX)
+	@tools/demo/demo $(BUILD)
+
+test:
+	@tools/setup build demo test
+	@tests/run
+
+bench bench-chain: build
+	@tools/setup bench
+	@bench/run $(if $(filter bench-chain,$@),chain) --build $(BUILD)
+
+install: build
+	@meson install -C $(BUILD) --no-rebuild --quiet
+	@if [ -z "$(DESTDIR)" ]; then ldconfig; fi
+
+clean:
+	@rm -rf build build-*

@@ -1,0 +1,27 @@
+#!/bin/bash
+# Ping and numbered UDP packets through two NFs between veth cables, over af_xdp ports.
+. "$(dirname "$0")/lib.sh"
+
+veth_host client 10.0.0.1/24 fd00::1/64
+veth_host server 10.0.0.2/24 fd00::2/64
+start <<-YAML
+ports:
+  client: {spec: "af_xdp:client"}
+  server: {spec: "af_xdp:server"}
+nfs:
+  monitor: {command: netvm-monitor, user: nobody}
+  forward: {command: "netvm-forward --next", user: nobody}
+chains:
+  wire: {from: client, to: server, path: [monitor, forward]}
+YAML
+nfs_running
+
+check "ping over IPv4" on client ping -q -c 3 -i 0.1 -W 2 10.0.0.2
+check "ping over IPv6" on client ping -q -c 3 -i 0.1 -W 2 fd00::2
+echo_server server 7
+check "4 flows of 2000 packets: all back, in order" \
+	stream client 10.0.0.2 7 --flows 4 --count 2000
+check "full-size frames" stream client 10.0.0.2 7 --count 500 --size 1472
+check "the port counted them" at_least "$(stat_of .ports.client.rx_pkts)" 8500
+
+done_testing

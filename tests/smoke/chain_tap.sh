@@ -1,0 +1,33 @@
+#!/bin/bash
+# Ping through a chain of three NFs between two TAP ports; each NF sees each packet once.
+. "$(dirname "$0")/lib.sh"
+
+echo "default allow" >rules
+hosts client server
+start <<-YAML
+ports:
+  client: {spec: "tap:eth0,netns=client"}
+  server: {spec: "tap:eth0,netns=server"}
+nfs:
+  firewall: {command: "netvm-firewall --rules /run/test/rules", user: nobody}
+  monitor: {command: netvm-monitor, user: nobody}
+  forward: {command: "netvm-forward --next", user: nobody}
+chains:
+  web: {from: client, to: server, path: [firewall, monitor, forward]}
+YAML
+address client 10.0.0.1/24 fd00::1/64
+address server 10.0.0.2/24 fd00::2/64
+nfs_running
+
+check "ping over IPv4" on client ping -q -c 5 -i 0.1 -W 2 10.0.0.2
+check "ping over IPv6" on client ping -q -c 5 -i 0.1 -W 2 fd00::2
+
+check "each NF got every packet" until_true 5 \
+	stat_is '[.nfs[].tx_pkts] | unique | length' 1
+check "what left the chain left by a port" until_true 5 \
+	stat_is '.chains.web.tx_pkts == ([.ports[].tx_pkts] | add)' true
+unprivileged() { ! ps -o user= -C netvm-firewall,netvm-monitor,netvm-forward | grep -v nobody; }
+check "the NFs run without privileges" unprivileged
+check "nothing was dropped" equal "$(stat_of .books.dropped)" 0
+
+done_testing

@@ -1,0 +1,42 @@
+#!/bin/bash
+# A firewall in the chain refuses what its rules refuse, lets replies of allowed connections pass,
+# and its drops have a name in the books. Its rules change while it runs.
+. "$(dirname "$0")/lib.sh"
+
+cat >rules <<-RULES
+	allow established
+	allow proto icmp
+	allow proto tcp from 10.0.0.0/24 to 10.0.0.2 port 80
+	default drop
+RULES
+hosts client server
+start <<-YAML
+ports:
+  client: {spec: "tap:eth0,netns=client"}
+  server: {spec: "tap:eth0,netns=server"}
+nfs:
+  firewall: {command: "netvm-firewall --rules /run/test/rules", user: nobody}
+chains:
+  web: {from: client, to: server, path: [firewall]}
+YAML
+address client 10.0.0.1/24
+address server 10.0.0.2/24
+nfs_running
+
+echo hello >index.html
+for port in 80 8080; do
+	on server python3 -m http.server $port >http.log 2>&1 &
+	until_true 10 listening server $port
+done
+
+get() { on "$1" curl -sS --max-time "$3" "http://$2/index.html"; }
+
+check "allowed: ping" on client ping -q -c 1 -W 2 10.0.0.2
+check "allowed: port 80" get client 10.0.0.2:80 10
+dropped=$(stat_of '.nfs.firewall.drops["nf-verdict"] // 0')
+refused "refused: port 8080" "timed out|Timeout" get client 10.0.0.2:8080 2
+check "the drops are the firewall's" at_least "$(stat_of '.nfs.firewall.drops["nf-verdict"]')" $((dropped + 1))
+check "the books name them" equal "$(stat_of '.books.drops["nf-verdict"]')" \
+	"$(stat_of '.nfs.firewall.drops["nf-verdict"]')"
+
+done_testing

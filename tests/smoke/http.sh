@@ -1,0 +1,29 @@
+#!/bin/bash
+# An HTTP download through a chain: TCP with the kernel's offloads as they are; the checksum of
+# what arrives must be that of what was sent.
+. "$(dirname "$0")/lib.sh"
+
+hosts client server
+start <<-YAML
+ports:
+  client: {spec: "tap:eth0,netns=client"}
+  server: {spec: "tap:eth0,netns=server"}
+nfs:
+  monitor: {command: netvm-monitor, user: nobody}
+  forward: {command: "netvm-forward --next", user: nobody}
+chains:
+  web: {from: client, to: server, path: [monitor, forward]}
+YAML
+address client 10.0.0.1/24
+address server 10.0.0.2/24
+nfs_running
+
+mkdir www
+head -c $((32 * 1024 * 1024 / slow)) /dev/urandom >www/file
+on server python3 -m http.server --directory www 80 >http.log 2>&1 &
+until_true 10 listening server 80
+
+check "download" on client curl -sS --max-time 60 -o got http://10.0.0.2/file
+check "checksum" equal "$(sha256sum <got)" "$(sha256sum <www/file)"
+
+done_testing

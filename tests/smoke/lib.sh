@@ -1,0 +1,235 @@
+# What the smoke tests share. A test sources this file and is then a script of a user's session:
+#
+#     . "$(dirname "$0")/lib.sh"
+#     hosts client server                # network namespaces
+#     start <<-YAML                      # netvmd runs on this document
+#     ports:
+#       client: {spec: "tap:eth0,netns=client"}
+#     ...
+#     YAML
+#     address client 10.0.0.1/24
+#     check "ping passes" on client ping -c 1 10.0.0.2
+#     done_testing                       # books must balance, netvmd must stop cleanly
+#
+# Sourcing it restarts the script in namespaces of its own (mounts, network, processes), so names
+# like /run/netvm and "client" are free, nothing of the machine is touched, and everything is gone
+# when the script ends, however it ends. Checks are printed as TAP. Needs root.
+
+set -uo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+build=$(realpath "${NETVM_BUILD:-$root/build}")
+
+if [ -z "${NETVM_PRIVATE:-}" ]; then
+	[ "$(id -u)" = 0 ] || { echo "1..0 # skip needs root"; exit 77; }
+	NETVM_PRIVATE=1 exec setpriv --pdeathsig KILL \
+		unshare --mount --net --pid --fork --kill-child --mount-proc "$BASH" "$0" "$@"
+fi
+
+# A machine's own places, empty: /run, /var/lib, /sys of this network namespace. The build folder
+# appears at /run/build, where an unprivileged NF can reach it wherever the sources lie.
+mount -t sysfs sysfs /sys
+mount -t bpf bpf /sys/fs/bpf 2>/dev/null
+mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
+mount -t tmpfs -o mode=755 tmpfs /run
+mount -t tmpfs -o mode=755 tmpfs /var/lib
+mkdir -p /run/netns /run/build /run/test
+mount --bind "$build" /run/build
+chmod 777 /run/test
+ip link set lo up
+cd /run/test || exit 1
+
+PATH=/run/build/manager:/run/build/cli:/usr/sbin:/usr/bin:/sbin:/bin
+slow=${NETVM_SLOW:+4} # sanitizers: more patience
+slow=${slow:-1}
+n_checks=0
+n_failed=0
+daemon=
+trap cleanup EXIT
+trap 'exit 130' INT TERM HUP
+
+# ---- checks ---------------------------------------------------------------------------------
+
+# check TEXT COMMAND...: one test; the command's output is shown when it fails.
+check() {
+	local text=$1 output
+	shift
+	n_checks=$((n_checks + 1))
+	if output=$("$@" 2>&1); then
+		echo "ok $n_checks - $text"
+	else
+		n_failed=$((n_failed + 1))
+		echo "not ok $n_checks - $text"
+		printf '%s\n' "$*" "${output:-(no output)}" | sed 's/^/# /'
+	fi
+}
+
+# refused TEXT WANTED COMMAND...: the command must fail and say WANTED (a regular expression).
+refused() {
+	local text=$1 wanted=$2
+	shift 2
+	check "$text" fails_saying "$wanted" "$@"
+}
+
+fails_saying() {
+	local wanted=$1 output
+	shift
+	output=$("$@" 2>&1) && { echo "succeeded: $output"; return 1; }
+	echo "$output"
+	grep -Eq -- "$wanted" <<<"$output"
+}
+
+# equal GOT WANTED, at_least GOT LIMIT, less GOT LIMIT: for check.
+equal() { echo "got '$1', wanted '$2'"; [ "$1" = "$2" ]; }
+at_least() { echo "got $1, wanted at least $2"; [ "$1" -ge "$2" ]; }
+less() { echo "got $1, wanted less than $2"; [ "$1" -lt "$2" ]; }
+
+skip_all() {
+	echo "1..0 # skip $*"
+	trap - EXIT
+	exit 77
+}
+
+# until_true SECONDS COMMAND...: waits for a condition that nothing announces.
+until_true() {
+	local end=$((SECONDS + $1 * slow))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || { echo "still not true: $*"; return 1; }
+		sleep 0.02
+	done
+}
+
+# done_testing: the end of every test.
+done_testing() {
+	books_balance_now
+	stop
+	echo "1..$n_checks"
+	[ $n_failed = 0 ]
+	exit
+}
+
+# ---- the daemon -----------------------------------------------------------------------------
+
+# start [OPTION...] <DOCUMENT: runs netvmd and returns when traffic may flow.
+start() {
+	local line=
+	cat >netvm.yaml
+	mkfifo ready
+	netvmd --config netvm.yaml --ready-fd 9 "$@" 9>ready >>netvmd.log 2>&1 &
+	daemon=$!
+	read -r line <ready
+	rm ready
+	[ "$line" = READY ] || bail "netvmd did not become ready"
+}
+
+# stop: what a service manager does; the exit status must say that all was well.
+stop() {
+	local status=0
+	[ -n "$daemon" ] || return 0
+	kill -TERM "$daemon"
+	wait "$daemon" || status=$?
+	daemon=
+	check "netvmd stops cleanly" equal "$status" 0
+	check "no sanitizer report" no_reports
+}
+
+no_reports() { ! grep -E -A 40 'Sanitizer|runtime error:' netvmd.log; }
+
+bail() {
+	echo "Bail out! $*"
+	exit 1
+}
+
+cleanup() {
+	local status=$?
+	[ $status = 0 ] || { [ ! -s netvmd.log ] || sed 's/^/# netvmd: /' netvmd.log; }
+	[ -z "$daemon" ] || kill -KILL "$daemon" 2>/dev/null
+	exit $status
+}
+
+# stat_of FILTER: something of the statistics, e.g. stat_of .ports.lan.rx_pkts
+stat_of() { netvm -j stats | jq -r "$1"; }
+
+# stat_is FILTER VALUE: for until_true.
+stat_is() { [ "$(stat_of "$1")" = "$2" ]; }
+
+# nfs_running: waits until every NF of the document is attached.
+nfs_running() { until_true 10 stat_is '[.nfs[] | select(.state != "running")] | length' 0; }
+
+# event KIND [OBJECT]: waits until the daemon has reported this, however long ago.
+event() { until_true 10 event_seen "$@"; }
+
+event_seen() {
+	netvm -j events | jq -e --arg kind "$1" --arg object "${2:-}" \
+		'[.events[] | select(.kind == $kind and ($object == "" or .object == $object))] | length > 0'
+}
+
+# The conservation line, recomputed here and not taken on trust.
+books_balance() {
+	netvm -j stats | jq -e '.books | ., (.balanced and
+		.received + .injected == .sent + .consumed + .dropped + .in_flight and
+		.dropped == ([.drops[]] | add // 0))' | tee books | tail -n 1 | grep -q true || {
+		cat books
+		return 1
+	}
+}
+
+books_balance_now() {
+	[ -z "$daemon" ] || check "received + injected = sent + consumed + drops + in flight" \
+		books_balance
+}
+
+# ---- hosts ----------------------------------------------------------------------------------
+
+# on HOST COMMAND...: in that host's network namespace.
+on() { local host=$1; shift; ip netns exec "$host" "$@"; }
+
+# hosts NAME...: before start; a port "tap:eth0,netns=NAME" then makes eth0 there.
+hosts() {
+	local name
+	for name in "$@"; do
+		ip netns add "$name"
+		on "$name" sysctl -qw net.ipv6.conf.all.accept_dad=0 \
+			net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.addr_gen_mode=1
+		on "$name" ip link set lo up
+	done
+}
+
+# address HOST ADDRESS...: for its eth0.
+address() {
+	local host=$1 address
+	shift
+	for address in "$@"; do
+		on "$host" ip address add "$address" dev eth0
+	done
+	on "$host" ip link set eth0 up txqueuelen 10000
+}
+
+# veth_host NAME ADDRESS...: before start; this end of the cable is NAME, for a port
+# "af_packet:NAME" or "af_xdp:NAME", the host's end is eth0. Offloads of the host are off, since
+# checksums left to a NIC that does not exist would reach the chain unfinished.
+veth_host() {
+	local name=$1
+	shift
+	hosts "$name"
+	ip link add "$name" type veth peer name eth0 netns "$name"
+	ip link set "$name" up
+	on "$name" ethtool -K eth0 tx off tso off gso off gro off >/dev/null 2>&1
+	address "$name" "$@"
+}
+
+# ---- traffic --------------------------------------------------------------------------------
+
+# echo_server HOST PORT: UDP echo until the test ends; returns when it listens.
+echo_server() {
+	on "$1" python3 "$here/stream.py" echo "$2" >"echo.$1.$2" &
+	until_true 10 grep -q listening "echo.$1.$2"
+}
+
+# stream HOST ADDRESS PORT [OPTION...]: numbered packets to the echo server and back, see stream.py.
+stream() { local host=$1; shift; on "$host" python3 "$here/stream.py" send "$@"; }
+
+# listening HOST PORT: for until_true.
+listening() { on "$1" ss -Hltun "sport = :$2" | grep -q .; }

@@ -1,0 +1,32 @@
+#!/bin/bash
+# "netvm nf new" writes an NF that builds, passes its own test, and runs in a chain.
+. "$(dirname "$0")/lib.sh"
+
+export PKG_CONFIG_PATH=$build/meson-uninstalled
+check "write it" netvm nf new hello /run/test/hello
+sanitize=$(meson introspect --buildoptions "$build" | jq -r '.[] | select(.name == "b_sanitize").value')
+check "configure" meson setup hello/build hello -Dprefer_static=true \
+	-Db_sanitize="$sanitize" -Db_lundef=false
+check "build" ninja -C hello/build
+check "its own test" meson test -C hello/build
+chmod -R a+rX hello
+binary=$(find hello/build -maxdepth 1 -type f -executable -name '*hello' | head -n 1)
+check "there is a program" test -x "$binary"
+
+hosts client server
+start <<-YAML
+ports:
+  client: {spec: "tap:eth0,netns=client"}
+  server: {spec: "tap:eth0,netns=server"}
+nfs:
+  hello: {command: /run/test/$binary, user: nobody}
+chains:
+  web: {from: client, to: server, path: [hello]}
+YAML
+address client 10.0.0.1/24
+address server 10.0.0.2/24
+nfs_running
+check "packets pass through it" on client ping -q -c 2 -i 0.1 -W 2 10.0.0.2
+check "it got them" at_least "$(stat_of .nfs.hello.tx_pkts)" 4
+
+done_testing

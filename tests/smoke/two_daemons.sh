@@ -1,0 +1,30 @@
+#!/bin/bash
+# Two daemons cannot share a run directory: the second is refused with a sentence, the first goes on.
+. "$(dirname "$0")/lib.sh"
+
+hosts client server
+start <<-YAML
+ports:
+  client: {spec: "tap:eth0,netns=client"}
+  server: {spec: "tap:eth0,netns=server"}
+chains:
+  patch: {from: client, to: server, path: []}
+YAML
+address client 10.0.0.1/24
+address server 10.0.0.2/24
+
+refused "the second" "another daemon" timeout 20 netvmd --config netvm.yaml
+check "the first goes on" on client ping -q -c 2 -i 0.1 -W 2 10.0.0.2
+check "its API too" stat_of .books
+
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null
+tap_gone() { ! on client ip link show eth0 2>/dev/null; }
+check "killed, it leaves no device" until_true 10 tap_gone
+cp netvm.yaml again.yaml
+start <again.yaml
+address client 10.0.0.1/24
+address server 10.0.0.2/24
+check "what a killed daemon left does not hinder the next" on client ping -q -c 2 -i 0.1 -W 2 10.0.0.2
+
+done_testing

@@ -1,0 +1,176 @@
+"""What the demo plays: each act makes traffic, checks the outcome and says it in one line.
+
+Called by demo in the order of PROGRAMME. An act that finds something off returns passed = False;
+the show goes on, so that the last screen tells the whole story.
+"""
+import hashlib
+import json
+import os
+import re
+import subprocess
+import time
+from typing import Callable, NamedTuple
+
+import tape
+from stage import Off, run, until
+
+SERVER = "10.0.0.2"
+FILE_BYTES = 128 << 20
+PINGS = 20
+BULK_S = 5
+UDP_MBPS = 200
+
+
+class Result(NamedTuple):
+    """One line of the last screen."""
+    passed: bool
+    text: str
+
+
+class Act(NamedTuple):
+    """One piece of traffic; `refused` says which half of the last screen it belongs to."""
+    title: str
+    refused: bool
+    perform: Callable
+
+    def play(self, stage):
+        """Perform; what cannot be performed at all is a result, too."""
+        try:
+            return self.perform(stage)
+        except (Off, subprocess.TimeoutExpired, KeyError, ValueError) as reason:
+            return Result(False, str(reason).splitlines()[0])
+
+
+def bits(per_second):
+    """A rate for people."""
+    for unit in ("bit/s", "kbit/s", "Mbit/s"):
+        if per_second < 1000:
+            return f"{per_second:.3g} {unit}"
+        per_second /= 1000
+    return f"{per_second:.2f} Gbit/s"
+
+
+def ping(stage):
+    """IPv4 and IPv6, every one must come back."""
+    received, times = 0, []
+    for address in (SERVER, "fd00::2"):
+        output = stage.on("client", "ping", "-q", "-c", str(PINGS), "-i", "0.05", "-W", "2", address)
+        received += int(re.search(r"(\d+) received", output).group(1))
+        times.append(float(re.search(r"= [\d.]+/([\d.]+)/", output).group(1)))
+    return Result(received == 2 * PINGS, f"{received} of {2 * PINGS} came back, "
+                  f"{times[0]:.2f} ms over IPv4, {times[1]:.2f} ms over IPv6")
+
+
+def download(stage):
+    """A file over HTTP; its checksum must be that of the file on the server."""
+    os.mkdir("www")
+    with open("www/file", "wb") as file:
+        data = os.urandom(FILE_BYTES)
+        file.write(data)
+    stage.serve("server", 80, "python3", "-m", "http.server", "--directory", "www", "80")
+    start = time.monotonic()
+    output = stage.on("client", "sh", "-c", f"curl -sS http://{SERVER}/file | sha256sum")
+    seconds = time.monotonic() - start
+    got, wanted = output.split()[0], hashlib.sha256(data).hexdigest()
+    if got != wanted:
+        return Result(False, f"checksum {got[:8]}… arrived, {wanted[:8]}… was sent")
+    return Result(True, f"{FILE_BYTES / 1e6:.0f} MB at {bits(FILE_BYTES * 8 / seconds)}, "
+                  f"checksum {got[:8]}… matches")
+
+
+def iperf(stage, *options):
+    """One iperf3 run from the client; the sums of what arrived."""
+    output = stage.on("client", "iperf3", "-c", SERVER, "-t", str(BULK_S), "-J", *options)
+    end = json.loads(output)["end"]
+    return end.get("sum_received") or end["sum"]
+
+
+def tcp_bulk(stage):
+    """As fast as it goes."""
+    stage.serve("server", 5201, "iperf3", "-s")
+    total = iperf(stage)
+    return Result(total["bytes"] > 0, f"{total['bytes'] / 1e6:,.0f} MB at "
+                  f"{bits(total['bits_per_second'])}")
+
+
+def udp_bulk(stage):
+    """A steady stream. The chain must lose none; hosts that are too busy may, and it is said."""
+    before = stage.stats()["books"]["dropped"]
+    total = iperf(stage, "-u", "-b", f"{UDP_MBPS}M", "-l", "1400", "-w", "208K")
+    by_chain = stage.stats()["books"]["dropped"] - before
+    text = f"{total['packets']:,} packets at {bits(total['bits_per_second'])}, the chain lost {by_chain}"
+    if total["lost_packets"] > by_chain:
+        text += f" (full socket buffers of the hosts: {total['lost_packets'] - by_chain:,})"
+    return Result(by_chain == 0 and total["lost_packets"] < total["packets"] / 2, text)
+
+
+def replay(stage):
+    """A recorded file through the same chain: its two ports become a tape and a reel."""
+    wanted = tape.write("tape.pcap")
+    run("netvm", "config", "apply", "replay.yaml")
+    received = stage.stats()["books"]["received"]
+    run("netvm", "port", "set", "client", "up=true")
+
+    def over():
+        books = stage.stats()["books"]
+        return books["received"] - received >= tape.PACKETS and books["in_flight"] == 0
+
+    until("the tape has run", over)
+    stage.keep_for_the_end()
+    run("netvm", "port", "set", "server", "spec=null:")  # closes the reel
+    return Result(tape.read("reel.pcap") == wanted,
+                  f"{tape.PACKETS:,} packets in, {len(wanted):,} allowed ones out, byte for byte")
+
+
+def refused_tcp(stage):
+    """There is a server behind port 23, but the firewall says no."""
+    stage.serve("server", 23, "python3", "-m", "http.server", "23")
+    return refused(stage, "curl", "-sS", "--max-time", "1.5", f"http://{SERVER}:23/")
+
+
+def refused_udp(stage):
+    """Fifty datagrams that nobody asked for."""
+    return refused(stage, "bash", "-c",
+                   f"for i in {{1..50}}; do echo $i >/dev/udp/{SERVER}/9999; done; false", least=50)
+
+
+def refused(stage, *command, least=1):
+    """The command must fail, and the firewall must say which rule refused it."""
+    before = firewall_drops(stage)
+    try:
+        stage.on("client", *command)
+        return Result(False, "it passed")
+    except Off:
+        pass
+
+    dropped = {rule: n - before[rule] for rule, n in firewall_drops(stage).items()
+               if n > before[rule]}
+    return Result(sum(dropped.values()) >= least,
+                  "; ".join(f"{n} dropped, rule: {rule}" for rule, n in dropped.items()) or
+                  "no rule dropped anything")
+
+
+def firewall_drops(stage):
+    """Packets refused so far by each dropping rule, once NF and engine have counted the same."""
+    drops = {}
+
+    def agree():
+        with open("firewall.json", encoding="utf-8") as file:
+            rules = json.load(file)["rules"]
+        drops.update((rule["rule"], rule["packets"]) for rule in rules if "drop" in rule["rule"])
+        counted = stage.stats()["nfs"]["firewall"]["drops"].get("nf-verdict", 0)
+        return sum(drops.values()) == counted
+
+    until("firewall and engine agree on what was refused", agree, 5)
+    return drops
+
+
+PROGRAMME = [
+    Act("ping", False, ping),
+    Act("HTTP download", False, download),
+    Act("TCP bulk", False, tcp_bulk),
+    Act("UDP bulk", False, udp_bulk),
+    Act("telnet (TCP 23)", True, refused_tcp),
+    Act("UDP port 9999", True, refused_udp),
+    Act("pcap replay", False, replay),
+]
