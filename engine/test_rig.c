@@ -211,7 +211,7 @@ void rig_nf_send(struct rig_nf *rig, unsigned worker, const uint64_t *words, uns
 		netvm_ring_stage(&rig->tx[worker], words[i]);
 	netvm_ring_publish(&rig->tx[worker]);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (rig->channel->worker[worker].sleep_ticket)
+	if (__atomic_load_n(&rig->channel->worker[worker].sleep_ticket, __ATOMIC_RELAXED))
 		(void)!write(rig->worker_fd[worker], &one, sizeof(one));
 }
 

@@ -15,7 +15,8 @@ struct cgroup {
 	int procs_fd;        /* its cgroup.procs, open for writing; -1 */
 };
 
-/* Make a new one, "nf-NAME-NUMBER-" and six letters. Returns 0 or -errno with error set; then `cgroup` is none. */
+/* Make a new one, "nf-NAME-NUMBER-" and six letters. Returns 0 or -errno with error set; then
+ * `cgroup` is none. */
 int cgroup_create(struct cgroup *cgroup, const char *name, unsigned number, struct error *error);
 
 /* SIGKILL for everything in it; nothing when it is none. */

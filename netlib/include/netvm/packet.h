@@ -102,13 +102,13 @@ struct netvm_headers {
 	struct netvm_tcp *tcp;
 	struct netvm_udp *udp;
 	struct netvm_icmp *icmp;
-	uint8_t *payload;     /* behind the last header parsed */
+	uint8_t *payload;        /* behind the last header parsed */
 	uint32_t payload_length; /* as the IP header says, never past the packet's end */
-	uint16_t eth_type;    /* host byte order, behind the tags */
-	uint8_t protocol;     /* of layer 4; 0 when there is no IP */
-	bool fragment;        /* any fragment */
-	bool later_fragment;  /* not the first: no layer 4 header in it */
-	uint16_t src_port;    /* host byte order; 0 without TCP or UDP */
+	uint16_t eth_type;       /* host byte order, behind the tags */
+	uint8_t protocol;        /* of layer 4; 0 when there is no IP */
+	bool fragment;           /* any fragment */
+	bool later_fragment;     /* not the first: no layer 4 header in it */
+	uint16_t src_port;       /* host byte order; 0 without TCP or UDP */
 	uint16_t dst_port;
 };
 
@@ -118,8 +118,8 @@ struct netvm_headers {
  * layer 4 header, more than 8 IPv6 extension headers. The headers before the fault are set.
  * Ethernet padding behind the IP packet is fine.
  */
-int netvm_parse(const struct netvm *nf, const struct netvm_packet *pkt,
-	struct netvm_headers *headers);
+int netvm_parse(
+	const struct netvm *nf, const struct netvm_packet *pkt, struct netvm_headers *headers);
 
 /*
  * The flow key of a packet, as the host sees it (see netvm/abi/flow.h): comparable with memcmp(),
