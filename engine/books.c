@@ -120,7 +120,9 @@ void engine_worker_info(struct engine *engine, unsigned number, struct worker_in
 		.turns = counter_get(&worker->turns),
 		.busy_turns = counter_get(&worker->busy_turns),
 		.sleeps = counter_get(&worker->sleeps),
-		.flow_cache_hits = counter_get(&worker->flow_hits),
 		.flow_cache_misses = counter_get(&worker->flow_misses),
 	};
+	/* Misses first, so that hits cannot come out below zero while the worker goes on counting.
+	 */
+	info->flow_cache_hits = counter_get(&worker->flow_lookups) - info->flow_cache_misses;
 }

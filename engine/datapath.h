@@ -258,7 +258,7 @@ struct worker {
 	uint64_t received, injected, sent, consumed, copied;
 	uint64_t drops[DROP_REASONS];
 	uint64_t turns, busy_turns, sleeps;
-	uint64_t flow_hits, flow_misses;
+	uint64_t flow_lookups, flow_misses;
 };
 
 struct engine {
@@ -300,6 +300,7 @@ void worker_wake(struct worker *worker);
 
 /* input.c: all return the number of packets moved */
 unsigned input_turn(struct worker *worker);
+/* Fresh packets of one port, at most BURST. */
 void input_classify(struct worker *worker, struct buffer_pool *pool, uint64_t *words, unsigned n);
 uint32_t input_hash(struct buffer_pool *pool, uint64_t word);
 

@@ -610,6 +610,37 @@ static void workers_keep_flows_in_order(void **state)
 	finish(f);
 }
 
+/* Packets handed over between workers are classified by the port they came in by. */
+static void workers_tell_ports_apart(void **state)
+{
+	struct fixture *f = start(3);
+	struct rig_port *other = new_port(f, "other", f->pool);
+	struct program_options programs[2];
+	struct rule rules[2] = {{.match = match_all}, {.match = match_all, .program = 1}};
+	uint8_t frame[64];
+
+	(void)state;
+	set_chain(&programs[0], f, "chain", NULL, 0);
+	programs[1] = (struct program_options){
+		.name = "no", .n_steps = 1, .step = {{.op = PROGRAM_DROP, .reason = DROP_POLICY}}};
+	rules[0].match.in_port = &f->in->port;
+	rules[1].match.in_port = &other->port;
+	rules[0].match.eth_type = rules[1].match.eth_type = 0x0800;
+	assert_int_equal(engine_steer(f->engine, programs, 2, rules, 2, NULL), 0);
+	for (unsigned i = 0; i < 500; i++) {
+		unsigned length = rig_udp(frame, 1, 2, 3, (uint16_t)(i % 8));
+
+		rig_port_give(f->in, frame, length);
+		rig_port_give(other, frame, length);
+	}
+	assert_true(rig_wait(rig_port_n_out(f->out) == 500));
+	assert_true(rig_wait(books_of(f).drops[DROP_POLICY] == 500));
+	assert_int_equal(engine_steer(f->engine, NULL, 0, NULL, 0, NULL), 0);
+	engine_port_detach(f->engine, &other->port);
+	rig_port_free(other);
+	finish(f);
+}
+
 static void bad_programs_are_refused(void **state)
 {
 	struct fixture *f = start(1);
@@ -655,6 +686,7 @@ int main(void)
 		cmocka_unit_test(crossing_groups_copies_once),
 		cmocka_unit_test(full_port_is_a_named_drop),
 		cmocka_unit_test(workers_keep_flows_in_order),
+		cmocka_unit_test(workers_tell_ports_apart),
 		cmocka_unit_test(bad_programs_are_refused),
 	};
 

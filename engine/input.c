@@ -33,20 +33,32 @@ uint32_t input_hash(struct buffer_pool *pool, uint64_t word)
 	return state->flow_hash;
 }
 
+static inline bool same_flow(const struct flow_id *a, const struct flow_id *b)
+{
+	uint64_t x[6], y[6];
+
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) |
+		       (x[5] ^ y[5])) == 0;
+}
+
+static struct flow_entry *flow_set(const struct worker *worker, uint32_t hash)
+{
+	return &worker->flow_cache[(hash * 2) & worker->flow_cache_mask];
+}
+
 /* Two entries side by side may hold a flow; the older way is replaced. */
 static const struct program *find_flow(
 	struct worker *worker, const struct flow_id *id, uint32_t hash)
 {
-	struct flow_entry *set = &worker->flow_cache[(hash * 2) & worker->flow_cache_mask];
+	struct flow_entry *set = flow_set(worker, hash);
 	uint32_t version = worker->steering->version;
 
-	for (int way = 0; way < 2; way++) {
-		if (set[way].version == version && memcmp(&set[way].id, id, sizeof(*id)) == 0) {
-			worker->flow_hits++;
+	for (int way = 0; way < 2; way++)
+		if (set[way].version == version && same_flow(&set[way].id, id))
 			return set[way].program;
-		}
-	}
-	worker->flow_misses++;
+	counter_add(&worker->flow_misses, 1);
 	set[1] = set[0];
 	set[0].id = *id;
 	set[0].version = version;
@@ -54,21 +66,39 @@ static const struct program *find_flow(
 	return set[0].program;
 }
 
-static const struct program *classify(
-	struct worker *worker, struct buffer_pool *pool, uint64_t word)
+/* What the cache is asked for; its line is on its way when this returns. */
+static void identify(
+	const struct worker *worker, struct buffer_pool *pool, uint64_t word, struct flow_id *id)
 {
 	struct buffer_state *state = buffer_state(pool, word);
-	const struct steering *steering = worker->steering;
-	struct flow_id id = {.in_port = state->in_port};
 
-	if (!steering->entry[state->in_port].classify)
-		return steering->entry[state->in_port].only;
-	netvm_flow_extract(buffer_data(pool, word), netvm_desc_length(word), &id.key);
+	netvm_flow_extract(buffer_data(pool, word), netvm_desc_length(word), &id->key);
+	id->in_port = state->in_port;
+	id->pad = 0;
 	if (!state->has_hash) {
-		state->flow_hash = netvm_flow_hash(&id.key);
+		state->flow_hash = netvm_flow_hash(&id->key);
 		state->has_hash = 1;
 	}
-	return find_flow(worker, &id, state->flow_hash);
+	rte_prefetch0(flow_set(worker, state->flow_hash));
+}
+
+/* The program of each packet of one port; NULL where no rule matches. */
+static void classify(struct worker *worker, struct buffer_pool *pool, const uint64_t *words,
+	unsigned n, const struct program **programs)
+{
+	uint16_t in_port = buffer_state(pool, words[0])->in_port;
+	struct flow_id id[BURST];
+
+	if (!worker->steering->entry[in_port].classify) {
+		for (unsigned i = 0; i < n; i++)
+			programs[i] = worker->steering->entry[in_port].only;
+		return;
+	}
+	counter_add(&worker->flow_lookups, n);
+	for (unsigned i = 0; i < n; i++)
+		identify(worker, pool, words[i], &id[i]);
+	for (unsigned i = 0; i < n; i++)
+		programs[i] = find_flow(worker, &id[i], buffer_state(pool, words[i])->flow_hash);
 }
 
 static void admit(struct worker *worker, const struct program *program, struct buffer_pool *pool,
@@ -85,19 +115,16 @@ static void admit(struct worker *worker, const struct program *program, struct b
 
 void input_classify(struct worker *worker, struct buffer_pool *pool, uint64_t *words, unsigned n)
 {
-	const struct program *program = classify(worker, pool, words[0]);
+	const struct program *programs[BURST];
 	unsigned first = 0;
 
-	for (unsigned i = 1; i < n; i++) {
-		const struct program *other = classify(worker, pool, words[i]);
-
-		if (other == program)
+	classify(worker, pool, words, n, programs);
+	for (unsigned i = 1; i <= n; i++) {
+		if (i < n && programs[i] == programs[first])
 			continue;
-		admit(worker, program, pool, words + first, i - first);
-		program = other;
+		admit(worker, programs[first], pool, words + first, i - first);
 		first = i;
 	}
-	admit(worker, program, pool, words + first, n - first);
 }
 
 /* Software RSS: keep what hashes to this worker, hand the others over. */

@@ -161,24 +161,28 @@ unsigned output_handoff(
 	return 1;
 }
 
-/* A run of packets from another worker: on with their program, or fresh ones to classify. */
+/* Whether two packets from another worker go on the same way. */
+static bool go_together(const struct buffer_state *a, const struct buffer_state *b)
+{
+	return a->program == b->program && a->step == b->step && a->in_port == b->in_port;
+}
+
+/* Packets from another worker: on with their program, or fresh ones to classify. */
 static void take_over(struct worker *worker, struct buffer_pool *pool, uint64_t *words, unsigned n)
 {
-	unsigned i = 0;
+	unsigned first = 0;
 
-	while (i < n) {
-		const struct buffer_state *state = buffer_state(pool, words[i]);
+	for (unsigned i = 1; i <= n; i++) {
+		const struct buffer_state *state = buffer_state(pool, words[first]);
 		const struct program *program = state->program;
-		unsigned step = state->step, first = i;
 
-		do
-			i++;
-		while (i < n && buffer_state(pool, words[i])->program == program &&
-			buffer_state(pool, words[i])->step == step);
+		if (i < n && go_together(state, buffer_state(pool, words[i])))
+			continue;
 		if (program)
-			program_run(worker, program, step, pool, words + first, i - first);
+			program_run(worker, program, state->step, pool, words + first, i - first);
 		else
 			input_classify(worker, pool, words + first, i - first);
+		first = i;
 	}
 }
 
