@@ -61,7 +61,8 @@ static void count_buffers(const struct buffer_pool *pool, struct books *books)
 	for (uint32_t i = 0; i < pool->n_buffers; i++) {
 		const struct buffer_state *state = &pool->state[i];
 
-		books->in_flight += state->is_packet;
+		/* What a driver has was counted as sent. */
+		books->in_flight += state->is_packet && state->owner != OWNER_PORT;
 		if (state->owner == OWNER_FREE)
 			books->buffers_free++;
 		else if (state->owner == OWNER_PORT)

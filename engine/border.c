@@ -17,6 +17,9 @@
 /* Bursts taken from one NF in one turn: bounds how long the others wait. */
 #define COLLECT_BURSTS 4
 
+/* Refused handles after which an NF is quarantined. */
+#define VIOLATIONS_MAX 65536u
+
 static void fault(struct worker *worker, struct nf_link *link)
 {
 	uint64_t one = 1;
@@ -25,6 +28,14 @@ static void fault(struct worker *worker, struct nf_link *link)
 		return;
 	__atomic_store_n(&link->faulty, true, __ATOMIC_RELEASE);
 	(void)!write(worker->engine->options.notify_fd, &one, sizeof(one));
+}
+
+/* A handle that is not the NF's own. A slip is refused and counted; who goes on is quarantined. */
+static void violation(struct worker *worker, struct nf_link *link)
+{
+	counter_add(&link->counters.violations, 1);
+	if (link->counters.violations >= VIOLATIONS_MAX)
+		fault(worker, link);
 }
 
 static void mark_staged(struct worker *worker, struct nf_link *link, struct nf_queue *queue)
@@ -57,7 +68,9 @@ static void write_meta(struct worker *worker, struct buffer_pool *pool,
 	meta->direction = program ? program->direction : 0;
 	meta->vlan_tci = tagged ? netvm_flow_be16(data + 14) : 0;
 	meta->flags = 0;
-	if (state->hops == 1) /* the first NF on its way: nothing of an earlier packet is left */
+	/* The first NF of a received packet: nothing of an earlier one is left. A clone keeps its
+	 * own. */
+	if (state->hops == 1 && state->in_port != 0)
 		memset(meta->user, 0, sizeof(meta->user));
 }
 
@@ -101,7 +114,7 @@ static void top_up_stock(struct worker *worker, struct nf_link *link, struct nf_
 {
 	struct nf *nf = link->nf;
 	uint64_t words[BURST];
-	uint32_t room, n = BURST;
+	uint32_t room, waiting, n = BURST;
 
 	if (link->n_stock + BURST > nf->stock_quota)
 		return;
@@ -110,9 +123,14 @@ static void top_up_stock(struct worker *worker, struct nf_link *link, struct nf_
 		fault(worker, link);
 		return;
 	}
-	if (room < n)
+	/* What waits in its ring counts against a queue, so that an idle one leaves the others
+	 * some. */
+	waiting = queue->stock.own - queue->stock.peer;
+	if (room < n || waiting + n > nf->stock_quota / nf->n_queues)
 		return;
 	n = buffer_alloc(worker->cache[nf->pool->number], words, n);
+	if (n == 0)
+		return;
 	for (uint32_t i = 0; i < n; i++) {
 		struct buffer_state *state = buffer_state(nf->pool, words[i]);
 
@@ -178,10 +196,11 @@ static void to_destination(struct worker *worker, struct nf_link *link,
 		program_detour(worker, to->service, program, step, pool, words, n);
 		return;
 	case NETVM_DESTINATION_CHAIN:
+		n = program_end_loops(worker, NULL, 0, chain, pool, words, n);
 		fit = program_reserve(worker, to->program, to->step, n);
 		program_run(worker, to->program, to->step, pool, words, fit);
-		output_drop(worker, DROP_CHAIN_OVERLOAD, &to->program->counters[worker->id], pool,
-			words + fit, n - fit);
+		output_drop(worker, program_refusal(to->program),
+			&to->program->counters[worker->id], pool, words + fit, n - fit);
 		return;
 	case NETVM_DESTINATION_NONE:
 		break;
@@ -301,7 +320,7 @@ static void judge(struct worker *worker, struct nf_link *link, uint64_t *words, 
 		bool next;
 
 		if (unlikely(!state)) {
-			counter_add(&link->counters.violations, 1);
+			violation(worker, link);
 			i++;
 			continue;
 		}

@@ -134,10 +134,12 @@ void buffer_pool_destroy(struct buffer_pool *pool);
 struct buffer_cache {
 	struct buffer_pool *pool;
 	uint32_t n;
-	uint32_t index[BUFFER_CACHE_WORDS];
+	uint32_t move; /* how many go to or come from the shared ring at a time; holds 4 times that
+			*/
+	uint32_t index[BUFFER_CACHE_WORDS + BUFFER_BURST_MAX];
 };
 
-void buffer_cache_init(struct buffer_cache *cache, struct buffer_pool *pool);
+void buffer_cache_init(struct buffer_cache *cache, struct buffer_pool *pool, unsigned n_workers);
 void buffer_cache_flush(struct buffer_cache *cache);
 
 /*

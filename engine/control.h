@@ -31,6 +31,9 @@ struct chain_books *chain_books_get(struct engine *engine, const char *name);
 /* Free the retired programs that no buffer names any more. */
 void steer_reap(struct engine *engine);
 
+/* Whether a packet under way on an old program may still leave by this port. */
+bool steer_is_named(const struct engine *engine, const struct port_slot *slot);
+
 /* service.c */
 /* Make the instances' table anew from service->nfs without those draining; waits a grace period. */
 void service_rebuild(struct engine *engine, struct service *service);
@@ -55,8 +58,8 @@ int destinations_begin(
  */
 unsigned destinations_add(struct destinations *new, const struct service *service,
 	const struct destination *entry, const struct netvm_destination *shown);
-/* Takes ownership; waits a grace period. */
-void destinations_publish(struct engine *engine, struct service *service, struct destinations *new);
+/* Takes ownership; new->table is the old table then, to be freed after a grace period. */
+void destinations_publish(struct service *service, struct destinations *new);
 void destinations_abort(struct destinations *new);
 
 #endif

@@ -59,7 +59,13 @@ struct step {
 	struct port_slot *port;
 };
 
-/* Immutable once published, freed when no buffer's state names it any more. */
+/* Packets on a program; a line for each worker, who alone writes it. */
+struct under_way {
+	uint64_t n_pkts;
+	uint8_t pad[56];
+};
+
+/* Immutable once published but for `under_way`, freed when that is 0. */
 struct program {
 	uint16_t chain;
 	uint16_t direction;
@@ -67,6 +73,7 @@ struct program {
 	uint16_t n_steps;
 	const char *name;             /* of the chain; lives as long as the engine */
 	struct counters *counters;    /* [worker]; of the chain, shared by its programs */
+	struct under_way *under_way;  /* [worker] */
 	struct program *retired_next; /* control side: waiting for its last packet */
 	struct step step[];
 };
@@ -317,6 +324,11 @@ void program_run(struct worker *worker, const struct program *program, unsigned 
 	struct buffer_pool *pool, uint64_t *words, unsigned n);
 /* How many packets could be reserved for now. */
 unsigned program_room(const struct worker *worker, const struct program *program, unsigned step);
+/* Why program_room() was too small: a service is full, or down in a chain that fails closed. */
+enum drop_reason program_refusal(const struct program *program);
+/* Drop what has been to HOPS_MAX NFs; returns how many stay, moved to the front. */
+unsigned program_end_loops(struct worker *worker, const struct program *program, unsigned step,
+	struct counters *blame, struct buffer_pool *pool, uint64_t *words, unsigned n);
 /* Through a service outside the program, then on at `step` (program may be NULL: nowhere). */
 void program_detour(struct worker *worker, struct service *service, const struct program *program,
 	unsigned step, struct buffer_pool *pool, uint64_t *words, unsigned n);

@@ -226,7 +226,7 @@ int engine_pool_attach(struct engine *engine, struct buffer_pool *pool, struct e
 				free(change.cache[--i]);
 			return error_set(error, ENOMEM, "groups", "", "out of memory");
 		}
-		buffer_cache_init(change.cache[i], pool);
+		buffer_cache_init(change.cache[i], pool, engine->n_workers);
 	}
 	pool->number = (uint8_t)number;
 	engine->pool[number] = pool;
@@ -272,7 +272,8 @@ static void start_receiving(struct worker *worker, struct port_slot *slot, struc
 		rx->slot = slot;
 		rx->queue = &port->rx[q];
 		rx->fd = port->ops->wait_fd ? port->ops->wait_fd(rx->queue) : -1;
-		rx->spread = port->n_rx_queues < worker->n_workers;
+		/* A source that waits looks at the room of this worker: its packets stay here. */
+		rx->spread = port->n_rx_queues < worker->n_workers && !port->waits;
 		watch(worker, rx->fd);
 		worker->n_rx++;
 	}
@@ -336,6 +337,23 @@ void engine_grace(struct engine *engine)
 	workers_call(engine, no_op, NULL);
 }
 
+/* Returns when the words that were between workers at the call have been taken over. */
+static void handoffs_pass(struct engine *engine)
+{
+	engine_grace(engine);
+	for (unsigned from = 0; from < engine->n_workers; from++) {
+		for (unsigned to = 0; to < engine->n_workers; to++) {
+			const struct netvm_ring *ring = engine->worker[from]->handoff_to[to].ring;
+			uint32_t end = __atomic_load_n(&ring->producer, __ATOMIC_ACQUIRE);
+
+			while ((int32_t)(end - __atomic_load_n(&ring->consumer, __ATOMIC_ACQUIRE)) >
+				0)
+				engine_grace(engine);
+		}
+	}
+	engine_grace(engine);
+}
+
 /*
  * A slot keeps its counters, batches and one-step program when its port goes, since packets under
  * way may still name it; the next port of that number uses them again.
@@ -363,7 +381,10 @@ int engine_port_attach(struct engine *engine, struct port *port, struct error *e
 	struct port_change change = {.port = port};
 	unsigned number = 1; /* 0 means "no port" to NFs */
 
-	while (number < ENGINE_PORTS_MAX && engine->port[number].port)
+	steer_reap(engine);
+
+	while (number < ENGINE_PORTS_MAX &&
+		(engine->port[number].port || steer_is_named(engine, &engine->port[number])))
 		number++;
 	if (number == ENGINE_PORTS_MAX)
 		return error_set(error, ENOSPC, "ports", "at most 255 ports",
@@ -388,7 +409,7 @@ void engine_port_detach(struct engine *engine, struct port *port)
 
 	workers_call(engine, remove_port, &change);
 	__atomic_store_n(&change.slot->port, NULL, __ATOMIC_RELEASE);
-	engine_grace(engine);
+	handoffs_pass(engine);
 }
 
 void engine_port_set_up(struct engine *engine, struct port *port, bool up)

@@ -158,7 +158,8 @@ static void receive(struct worker *worker, struct rx_slot *rx, const uint64_t *w
 	for (unsigned i = 0; i < n; i++) {
 		struct buffer_state *state = buffer_state(pool, words[i]);
 
-		state->head |= BUFFER_HEAD_PACKET; /* else it is as buffer_alloc() left it */
+		state->head =
+			OWNER_ENGINE | BUFFER_HEAD_PACKET | (state->head & BUFFER_HEAD_GENERATION);
 		state->origin = buffer_origin(rx->slot->number);
 		state->program = NULL;
 		state->arrival_tsc = worker->now_tsc;

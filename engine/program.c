@@ -13,6 +13,24 @@ static const struct service_view *view_of(const struct service *service)
 	return __atomic_load_n(&service->view, __ATOMIC_ACQUIRE);
 }
 
+/*
+ * A program may hold at most SHARE times what it leaves to the others in its fullest service, so
+ * that one whose packets are stuck behind a hung NF cannot close the services it shares: a lone
+ * program gets SHARE / (SHARE + 1) of a ring. After A. K. Choudhury, E. L. Hahne, "Dynamic Queue
+ * Length Thresholds for Shared-Memory Packet Switches", IEEE/ACM ToN 6(2), 1998.
+ */
+#define SHARE 3u
+
+static uint32_t fair_room(const struct worker *worker, const struct program *program, uint32_t room)
+{
+	uint64_t own = program->under_way[worker->id].n_pkts;
+	uint64_t limit = (uint64_t)room * SHARE;
+
+	if (own >= limit)
+		return 0;
+	return limit - own < room ? (uint32_t)(limit - own) : room;
+}
+
 unsigned program_room(const struct worker *worker, const struct program *program, unsigned step)
 {
 	uint32_t room = UINT32_MAX;
@@ -32,7 +50,13 @@ unsigned program_room(const struct worker *worker, const struct program *program
 		if (capacity - used < room)
 			room = capacity - used;
 	}
-	return room;
+	return room == UINT32_MAX ? room : fair_room(worker, program, room);
+}
+
+static void under_way(struct worker *worker, const struct program *program, int64_t n)
+{
+	if (program->under_way) /* NULL: "out of a port", which lives as long as the port */
+		counter_add(&program->under_way[worker->id].n_pkts, (uint64_t)n);
 }
 
 unsigned program_reserve(
@@ -45,6 +69,7 @@ unsigned program_reserve(
 	for (; step < program->n_steps; step++)
 		if (program->step[step].op == PROGRAM_CALL)
 			worker->reserved[program->step[step].service->number] += n;
+	under_way(worker, program, n);
 	return n;
 }
 
@@ -53,6 +78,7 @@ void program_leave(struct worker *worker, const struct program *program, unsigne
 	for (; step < program->n_steps; step++)
 		if (program->step[step].op == PROGRAM_CALL)
 			worker->reserved[program->step[step].service->number] -= n;
+	under_way(worker, program, -(int64_t)n);
 }
 
 /* The instance and queue for each packet by its flow; packets come one by one, rings batch. */
@@ -75,14 +101,14 @@ static unsigned put_spread(struct worker *worker, const struct service_view *vie
 
 /*
  * Hand packets to the service, to go on at `step` of `program` afterwards. The service is reserved
- * for; what does not fit all the same (an NF that lies about its ring) is dropped, with all the
- * packets had reserved. The packets not taken are the last ones of `words`.
+ * for; what does not fit all the same is dropped, with all it had reserved. That happens when an NF
+ * lies about its ring, when an instance with a smaller ring has just joined, and when a service
+ * that was passed over comes up with more under way than it has room for.
  */
 static void call_service(struct worker *worker, struct service *service,
-	const struct program *program, unsigned step, unsigned next, struct buffer_pool *pool,
-	uint64_t *words, unsigned n)
+	const struct service_view *view, const struct program *program, unsigned step,
+	unsigned next, struct buffer_pool *pool, uint64_t *words, unsigned n)
 {
-	const struct service_view *view = view_of(service);
 	unsigned put;
 
 	if (view->n_instances == 1 && view->instance[0]->n_queues == 1) {
@@ -93,12 +119,29 @@ static void call_service(struct worker *worker, struct service *service,
 	}
 	if (likely(put == n))
 		return;
-	n -= put;
+	n -= put; /* the ones not taken are in front of `words` now */
 	worker->reserved[service->number] -= n;
 	if (program)
 		program_leave(worker, program, step, n);
 	output_drop(worker, DROP_SERVICE_OVERLOAD, &view->instance[0]->link[worker->id].counters,
 		pool, words, n);
+}
+
+unsigned program_end_loops(struct worker *worker, const struct program *program, unsigned step,
+	struct counters *blame, struct buffer_pool *pool, uint64_t *words, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (likely(buffer_state(pool, words[i])->hops < HOPS_MAX)) {
+			words[kept++] = words[i];
+			continue;
+		}
+		if (program)
+			program_leave(worker, program, step, 1);
+		output_drop(worker, DROP_LOOP, blame, pool, &words[i], 1);
+	}
+	return kept;
 }
 
 void program_detour(struct worker *worker, struct service *service, const struct program *program,
@@ -107,23 +150,27 @@ void program_detour(struct worker *worker, struct service *service, const struct
 	struct counters *blame = program ? &program->counters[worker->id] : NULL;
 	const struct service_view *view = view_of(service);
 	uint32_t used = worker->reserved[service->number];
-	unsigned fit = view->capacity > used ? view->capacity - used : 0, kept = 0;
-	enum drop_reason reason = view->n_instances ? DROP_SERVICE_OVERLOAD : DROP_SERVICE_DOWN;
+	unsigned room = view->capacity > used ? view->capacity - used : 0, fit;
 
-	for (unsigned i = 0; i < n; i++) {
-		bool loops = buffer_state(pool, words[i])->hops >= HOPS_MAX;
-
-		if (kept < fit && !loops) {
-			words[kept++] = words[i];
-			continue;
-		}
+	n = program_end_loops(worker, program, step, blame, pool, words, n);
+	fit = n < room ? n : room;
+	if (fit < n) {
 		if (program)
-			program_leave(worker, program, step, 1);
-		output_drop(worker, loops ? DROP_LOOP : reason, blame, pool, &words[i], 1);
+			program_leave(worker, program, step, n - fit);
+		output_drop(worker, view->n_instances ? DROP_SERVICE_OVERLOAD : DROP_SERVICE_DOWN,
+			blame, pool, words + fit, n - fit);
 	}
-	worker->reserved[service->number] += kept;
-	if (kept)
-		call_service(worker, service, program, step, NETVM_VERDICT_NEXT, pool, words, kept);
+	if (fit > 0 && pool != service->pool) {
+		n = output_copy(worker, pool, service->pool, blame, words, fit);
+		if (program)
+			program_leave(worker, program, step, fit - n);
+		fit = n;
+		pool = service->pool;
+	}
+	worker->reserved[service->number] += fit;
+	if (fit > 0)
+		call_service(
+			worker, service, view, program, step, NETVM_VERDICT_NEXT, pool, words, fit);
 }
 
 /* Into the pool of the group whose service or port comes next; the rest was dropped on the way. */
@@ -147,19 +194,23 @@ void program_run(struct worker *worker, const struct program *program, unsigned 
 
 	for (; n > 0 && step < program->n_steps; step++) {
 		const struct step *s = &program->step[step];
+		const struct service_view *view;
 
 		if (s->op == PROGRAM_OUTPUT) {
+			under_way(worker, program, -(int64_t)n);
 			output_send(worker, s->port, books, pool, words, n);
 			return;
 		}
 		if (s->op == PROGRAM_DROP) {
+			under_way(worker, program, -(int64_t)n);
 			output_drop(worker, s->reason, books, pool, words, n);
 			return;
 		}
-		if (view_of(s->service)->n_instances > 0) {
+		view = view_of(s->service); /* once: control may swap it at any moment */
+		if (view->n_instances > 0) {
 			n = cross(worker, program, step, &pool, s->service->pool, words, n);
-			call_service(
-				worker, s->service, program, step + 1, s->next, pool, words, n);
+			call_service(worker, s->service, view, program, step + 1, s->next, pool,
+				words, n);
 			return;
 		}
 		if (!program->fail_open) {
@@ -172,7 +223,7 @@ void program_run(struct worker *worker, const struct program *program, unsigned 
 }
 
 /* Why packets found no room: a chain that fails closed with a service down takes nothing in. */
-static enum drop_reason refusal(const struct program *program)
+enum drop_reason program_refusal(const struct program *program)
 {
 	for (unsigned i = 0; i < program->n_steps; i++)
 		if (program->step[i].op == PROGRAM_CALL && !program->fail_open &&
@@ -194,7 +245,7 @@ void program_admit(struct worker *worker, const struct program *program, struct 
 	counter_add(&books->rx_bytes, bytes);
 	counter_add(&books->rx_bursts, fit > 0);
 	if (unlikely(fit < n))
-		output_drop(worker, refusal(program), books, pool, words + fit, n - fit);
+		output_drop(worker, program_refusal(program), books, pool, words + fit, n - fit);
 	if (fit > 0)
 		program_run(worker, program, 0, pool, words, fit);
 }

@@ -247,7 +247,7 @@ void destinations_abort(struct destinations *new)
 	free(new->shown);
 }
 
-void destinations_publish(struct engine *engine, struct service *service, struct destinations *new)
+void destinations_publish(struct service *service, struct destinations *new)
 {
 	struct destination_table *old = service->destinations;
 
@@ -256,8 +256,7 @@ void destinations_publish(struct engine *engine, struct service *service, struct
 	service->shown = new->shown;
 	for (struct nf *nf = service->nfs; nf; nf = nf->next)
 		service_show_destinations(service, nf);
-	engine_grace(engine);
-	free(old);
+	new->table = old;
 }
 
 int engine_service_grant(struct engine *engine, struct service *service, const struct grant *grants,

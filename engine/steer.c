@@ -4,9 +4,9 @@
  *
  * Why no packet sees half a change: a packet gets its program when it is admitted and keeps the
  * pointer in its private state; the pointer of the steering is swapped by each worker between two
- * turns; and an old program is freed only when it is in no steering, in no destination table, and a
- * scan of the state tables finds no packet on it. Since no new packet can get on it any more, such
- * a scan needs no lock: the number of its packets only falls.
+ * turns. Each worker counts its packets on each program (under_way). An old program, which is in no
+ * steering and no destination table any more, gets no new ones, and packets on a program stay with
+ * their worker, so the sum only falls; at 0, and one grace period later, the program is freed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -55,6 +55,10 @@ static int check_program(const struct program_options *options, struct error *er
 						 : step->op == PROGRAM_OUTPUT ? step->port->pool
 									      : pool;
 
+		if (step->op != PROGRAM_CALL && i + 1 < options->n_steps)
+			return error_set(error, EINVAL, "path", "services only, before the end",
+				"chain %s ends at step %u of %u", options->name, i + 1,
+				options->n_steps);
 		if (pool && next != pool && !options->cross_groups)
 			return error_set(error, EINVAL, "cross_groups",
 				"services and ports of one group, or cross_groups: true to copy at "
@@ -81,6 +85,12 @@ static struct program *compile(struct engine *engine, const struct program_optio
 	program->fail_open = options->fail_open;
 	program->n_steps = (uint16_t)options->n_steps;
 	program->counters = books->counters;
+	program->under_way = aligned_alloc(64, engine->n_workers * sizeof(*program->under_way));
+	if (!program->under_way) {
+		free(program);
+		return NULL;
+	}
+	memset(program->under_way, 0, engine->n_workers * sizeof(*program->under_way));
 	program->name = books->name;
 	for (unsigned i = 0; i < options->n_steps; i++) {
 		const struct program_step *from = &options->step[i];
@@ -113,23 +123,25 @@ struct program *program_to_port(struct engine *engine, struct port_slot *slot)
 
 /* ---- old programs -------------------------------------------------------------------------- */
 
+static void program_free(struct program *program)
+{
+	free(program->under_way);
+	free(program);
+}
+
+/* Nobody gets on a retired program any more, and nobody changes worker: the sum only falls. */
 static bool has_packets(const struct engine *engine, const struct program *program)
 {
-	for (unsigned p = 0; p < POOLS_MAX; p++) {
-		const struct buffer_pool *pool = engine->pool[p];
+	uint64_t n = 0;
 
-		for (uint32_t i = 0; pool && i < pool->n_buffers; i++)
-			if (pool->state[i].program == program &&
-				__atomic_load_n(&pool->state[i].owner, __ATOMIC_RELAXED) !=
-					OWNER_FREE)
-				return true;
-	}
-	return false;
+	for (unsigned w = 0; w < engine->n_workers; w++)
+		n += counter_get(&program->under_way[w].n_pkts);
+	return n != 0;
 }
 
 void steer_reap(struct engine *engine)
 {
-	struct program **at = &engine->retired;
+	struct program **at = &engine->retired, *empty = NULL;
 
 	while (*at) {
 		struct program *program = *at;
@@ -139,9 +151,27 @@ void steer_reap(struct engine *engine)
 			continue;
 		}
 		*at = program->retired_next;
-		free(program);
+		program->retired_next = empty;
+		empty = program;
+	}
+	if (empty)
+		engine_grace(engine); /* the turn in which the last packet left is over */
+	while (empty) {
+		struct program *next = empty->retired_next;
+
+		program_free(empty);
+		empty = next;
 	}
 	services_reap(engine);
+}
+
+bool steer_is_named(const struct engine *engine, const struct port_slot *slot)
+{
+	for (const struct program *p = engine->retired; p; p = p->retired_next)
+		for (unsigned i = 0; i < p->n_steps; i++)
+			if (p->step[i].op == PROGRAM_OUTPUT && p->step[i].port == slot)
+				return true;
+	return false;
 }
 
 /* All but its programs. */
@@ -178,7 +208,7 @@ struct steering *steering_empty(void)
 static void steering_abandon(struct steering *steering)
 {
 	for (unsigned i = 0; i < steering->n_programs; i++)
-		free(steering->program[i]);
+		program_free(steering->program[i]);
 	steering_free(steering);
 }
 
@@ -192,7 +222,7 @@ void steering_free_all(struct engine *engine)
 		struct program *program = engine->retired;
 
 		engine->retired = program->retired_next;
-		free(program);
+		program_free(program);
 	}
 	services_reap(engine);
 	for (unsigned i = 0; i < ENGINE_PORTS_MAX; i++) {
@@ -353,6 +383,16 @@ static int make_destinations(struct engine *engine, const struct steering *steer
 	return 0;
 }
 
+static void publish_destinations(struct engine *engine, struct destinations *new)
+{
+	for (unsigned s = 0; s < ENGINE_SERVICES_MAX; s++)
+		if (engine->service[s])
+			destinations_publish(engine->service[s], &new[s]);
+	engine_grace(engine);
+	for (unsigned s = 0; s < ENGINE_SERVICES_MAX; s++)
+		free(new[s].table);
+}
+
 static void switch_steering(struct worker *worker, void *arg)
 {
 	worker->steering = arg;
@@ -377,9 +417,7 @@ int engine_steer(struct engine *engine, const struct program_options *programs, 
 		goto fail;
 	engine->steering = steering;
 	workers_call(engine, switch_steering, steering);
-	for (unsigned s = 0; s < ENGINE_SERVICES_MAX; s++)
-		if (engine->service[s])
-			destinations_publish(engine, engine->service[s], &new[s]);
+	publish_destinations(engine, new);
 	free(new);
 	retire(engine, old);
 	steer_reap(engine);

@@ -438,7 +438,7 @@ static int make_pool(void **state)
 	(void)state;
 	if (!mkdtemp(folder) || eal_start(NULL) || buffer_pool_create(&options, &pool, NULL))
 		return -1;
-	buffer_cache_init(&cache, pool);
+	buffer_cache_init(&cache, pool, 1);
 	return 0;
 }
 

@@ -10,7 +10,7 @@ void driver_free(struct buffer_pool *pool, const uint64_t *words, unsigned n)
 {
 	struct buffer_cache cache;
 
-	buffer_cache_init(&cache, pool);
+	buffer_cache_init(&cache, pool, 1);
 	buffer_free(&cache, words, n);
 	buffer_cache_flush(&cache);
 }

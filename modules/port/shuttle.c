@@ -213,7 +213,7 @@ int main(int argc, char **argv)
 		print_error(&error);
 		return 1;
 	}
-	buffer_cache_init(&cache, pool);
+	buffer_cache_init(&cache, pool, 1);
 	configs[0].pool = configs[1].pool = pool;
 	if (open_port(0) != 0 || open_port(1) != 0)
 		return 1;
