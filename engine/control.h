@@ -43,6 +43,9 @@ void service_free(struct service *service);
 /* Free the destroyed services that no retired program calls any more. */
 void services_reap(struct engine *engine);
 
+/* No service is granted that port or service any more. */
+void services_forget(struct engine *engine, const struct port *port, const struct service *gone);
+
 /* A destination table in the making: what the workers use and what the channels show. */
 struct destinations {
 	struct destination_table *table;

@@ -407,6 +407,7 @@ void engine_port_detach(struct engine *engine, struct port *port)
 {
 	struct port_change change = {.slot = &engine->port[port->number], .port = port};
 
+	services_forget(engine, port, NULL);
 	workers_call(engine, remove_port, &change);
 	__atomic_store_n(&change.slot->port, NULL, __ATOMIC_RELEASE);
 	handoffs_pass(engine);

@@ -26,9 +26,8 @@ static uint32_t fair_room(const struct worker *worker, const struct program *pro
 	uint64_t own = program->under_way[worker->id].n_pkts;
 	uint64_t limit = (uint64_t)room * SHARE;
 
-	if (own >= limit)
-		return 0;
-	return limit - own < room ? (uint32_t)(limit - own) : room;
+	/* The most n for which own + n <= SHARE * (room - n). */
+	return own < limit ? (uint32_t)((limit - own) / (SHARE + 1)) : 0;
 }
 
 unsigned program_room(const struct worker *worker, const struct program *program, unsigned step)

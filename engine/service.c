@@ -55,9 +55,25 @@ static bool is_called(const struct engine *engine, const struct service *service
 	return false;
 }
 
+void services_forget(struct engine *engine, const struct port *port, const struct service *gone)
+{
+	for (unsigned i = 0; i < ENGINE_SERVICES_MAX; i++) {
+		struct service *service = engine->service[i];
+		unsigned kept = 0;
+
+		for (unsigned g = 0; service && g < service->n_grants; g++)
+			if ((!port || service->grants[g].port != port) &&
+				(!gone || service->grants[g].service != gone))
+				service->grants[kept++] = service->grants[g];
+		if (service)
+			service->n_grants = kept;
+	}
+}
+
 void engine_service_destroy(struct engine *engine, struct service *service)
 {
 	engine->service[service->number] = NULL;
+	services_forget(engine, NULL, service);
 	steer_reap(engine);
 	if (is_called(engine, service)) {
 		service->next_dead = engine->dead_services;
