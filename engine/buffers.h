@@ -112,6 +112,7 @@ struct buffer_pool {
 	uint8_t number; /* which cache of a worker is this pool's; set by engine_pool_attach() */
 	int socket;     /* NUMA node or -1 */
 	bool huge_pages;
+	bool torn;                   /* an NF punched a hole into it, see guard.h; set once */
 	struct rte_ring *free;       /* of uint32_t */
 	uint32_t *scratch;           /* [n_buffers] for the control thread's scans */
 	struct rte_mempool *mempool; /* DPDK's view of these buffers; NULL until a dpdk port asks */

@@ -15,6 +15,7 @@
 #include "engine/control.h"
 #include "engine/datapath.h"
 #include "engine/eal.h"
+#include "engine/guard.h"
 
 #define FLOW_CACHE_DEFAULT 16384u
 #define FLOW_CACHE_MIN     64u
@@ -146,6 +147,7 @@ int engine_create(const struct engine_options *options, struct engine **out, str
 	if (!engine->options.flow_cache_entries)
 		engine->options.flow_cache_entries = FLOW_CACHE_DEFAULT;
 	start_clock(engine);
+	guard_install(options->notify_fd);
 	engine->steering = steering_empty();
 	if (!engine->steering || make_workers(engine)) {
 		err = error_set(error, ENOMEM, "engine.workers", "fewer workers",
@@ -230,6 +232,7 @@ int engine_pool_attach(struct engine *engine, struct buffer_pool *pool, struct e
 	}
 	pool->number = (uint8_t)number;
 	engine->pool[number] = pool;
+	guard_add(pool);
 	workers_call(engine, set_cache, &change);
 	return 0;
 }
@@ -241,6 +244,7 @@ void engine_pool_detach(struct engine *engine, struct buffer_pool *pool)
 	workers_call(engine, take_cache, &change);
 	for (unsigned i = 0; i < engine->n_workers; i++)
 		free(change.cache[i]);
+	guard_remove(pool);
 	engine->pool[pool->number] = NULL;
 }
 

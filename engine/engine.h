@@ -136,8 +136,9 @@ unsigned engine_nf_detach(
 void engine_nf_request_stop(struct engine *engine, struct nf *nf);
 
 /*
- * NFs that broke the contract (a corrupt ring index) since the last call; workers have stopped
- * reading their rings. The caller detaches them and says so.
+ * NFs that broke the contract since the last call: a corrupt ring index or junk without end, then
+ * workers have stopped reading their rings; or their group's memory has a hole (guard.h), and
+ * nobody can tell which of them made it. The caller detaches them and says so.
  */
 unsigned engine_faults(struct engine *engine, struct nf **nfs, unsigned max);
 

@@ -288,6 +288,7 @@ unsigned engine_faults(struct engine *engine, struct nf **nfs, unsigned max)
 
 		if (!nf || nf->fault_told)
 			continue;
+		nf->fault_told = __atomic_load_n(&nf->pool->torn, __ATOMIC_ACQUIRE);
 		for (unsigned w = 0; w < engine->n_workers && !nf->fault_told; w++)
 			nf->fault_told = __atomic_load_n(&nf->link[w].faulty, __ATOMIC_ACQUIRE);
 		if (nf->fault_told)

@@ -18,11 +18,21 @@
 #include "engine/buffers.h"
 
 #define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
-#define PAGE_BYTES      UINT64_C(4096)
 
 static size_t round_up(size_t value, size_t unit)
 {
 	return (value + unit - 1) / unit * unit;
+}
+
+/* What a guest sees as a BAR must be a power of two; the part behind the buffers stays untouched.
+ */
+static size_t power_of_two(size_t value)
+{
+	size_t power = HUGE_PAGE_BYTES;
+
+	while (power < value)
+		power *= 2;
+	return power;
 }
 
 /* An odd number of cache lines: see buffers.h. */
@@ -40,8 +50,7 @@ static uint32_t stride_of(uint32_t buffer_bytes)
 static int map_memory(struct buffer_pool *pool, bool huge)
 {
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
-	size_t size = round_up(
-		(size_t)pool->n_buffers * pool->stride, huge ? HUGE_PAGE_BYTES : PAGE_BYTES);
+	size_t size = power_of_two((size_t)pool->n_buffers * pool->stride);
 	char name[64];
 	int fd, err;
 	void *at;
@@ -52,9 +61,10 @@ static int map_memory(struct buffer_pool *pool, bool huge)
 		return -errno;
 	if (ftruncate(fd, (off_t)size) < 0)
 		goto fail;
-	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED)
 		goto fail;
+	madvise(at, (size_t)pool->n_buffers * pool->stride, MADV_POPULATE_WRITE);
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		err = -errno;
 		munmap(at, size);

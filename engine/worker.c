@@ -157,13 +157,14 @@ static int pin(struct worker *worker, pthread_attr_t *attr, struct error *error)
 	return 0;
 }
 
-/* Signals are the manager's. */
+/* Signals are the manager's, but for the one that guard.c turns into a zero page. */
 static int start_thread(struct worker *worker, pthread_attr_t *attr)
 {
 	sigset_t all, old;
 	int err;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&worker->thread, attr, worker_main, worker);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
