@@ -20,7 +20,7 @@
  *   0          64                   descriptor offset         buffer_stride
  *
  * The handshake happens in the header and is the same for a process, a container and a guest
- * (only the way the memory gets there differs, see socket.h and ABI.md):
+ * (only the way the memory gets there differs, see socket.h and guest.h):
  *
  *   host: fills the constant part, state = OFFERED
  *   NF:   checks magic and version range, fills `hello`, state = HELLO

@@ -2,6 +2,7 @@
 #include "channel.h"
 #include "descriptor.h"
 #include "flow.h"
+#include "guest.h"
 #include "ring.h"
 #include "socket.h"
 
@@ -20,5 +21,6 @@ uint64_t headers_use(struct netvm_ring_end *end, void *ring, const uint8_t *data
 	netvm_ring_publish(end);
 	(void)netvm_ring_take(end, &word, 1);
 	netvm_flow_extract(data, netvm_desc_length(word), &key);
-	return netvm_flow_hash(&key) + message.magic + sizeof(struct netvm_channel);
+	return netvm_flow_hash(&key) + message.magic + sizeof(struct netvm_channel) +
+	       NETVM_GUEST_RING(NETVM_GUEST_WORKER(0));
 }

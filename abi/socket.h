@@ -18,8 +18,7 @@
  * eventfd (the host's doorbell: the NF rings it by writing an 8-byte 1). A pipe towards the NF,
  * because its two ends have flags of their own: whoever shares an eventfd can make it blocking and
  * fill it, and would stop the worker that rings it. Anything else from the NF ends the connection.
- * A guest does not use this socket: it finds the same two objects in BAR 2 of its ivshmem
- * devices, the channel at full size from the start, and reads channel.state instead.
+ * A guest does not use this socket, see guest.h.
  */
 #ifndef NETVM_ABI_SOCKET_H
 #define NETVM_ABI_SOCKET_H

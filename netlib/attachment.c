@@ -25,9 +25,15 @@ static const char *option_text(const char *given, const char *variable, const ch
 	return text && *text ? text : fallback;
 }
 
-const char *attachment_socket(const struct netvm_options *options)
+/* Where nothing is said: the usual socket, except in a guest that has none. */
+static const char *host_address(const struct netvm_options *options)
 {
-	return option_text(options->socket, "NETVM_SOCKET", NETVM_SOCKET_DEFAULT);
+	const char *address = option_text(options->socket, "NETVM_SOCKET", NULL);
+
+	if (address)
+		return address;
+	return access(NETVM_SOCKET_DEFAULT, F_OK) < 0 && pci_present() ? "pci"
+								       : NETVM_SOCKET_DEFAULT;
 }
 
 /* ---- hello --------------------------------------------------------------------------------- */
@@ -157,7 +163,7 @@ static const char *layout_fault(
 	if (layout->n_queues != n_queues)
 		return "n_queues";
 	if (layout->n_workers < 1 || layout->n_workers > NETVM_WORKERS_MAX ||
-		(transport->n_queue_fds && transport->n_worker_fds != layout->n_workers))
+		(transport->n_worker_fds && transport->n_worker_fds != layout->n_workers))
 		return "n_workers";
 	if (layout->queue_stride < pair_bytes(layout) || layout->queue_stride % NETVM_RING_ALIGN)
 		return "queue_stride";
@@ -343,6 +349,14 @@ void attachment_lose(struct attachment *attachment, const char *why)
 		(void)shutdown(attachment->transport.host_fd, SHUT_RDWR);
 }
 
+int attachment_attach(const struct netvm_options *options, struct attachment **attachment)
+{
+	const char *address = host_address(options);
+
+	return attachment_open(pci_folder(address) ? &transport_pci : &transport_socket, address,
+		options, attachment);
+}
+
 int netvm_attach(const struct netvm_options *options, struct netvm **nf)
 {
 	struct attachment *attachment;
@@ -351,8 +365,7 @@ int netvm_attach(const struct netvm_options *options, struct netvm **nf)
 	if (options->n_queues > 1)
 		return failure_set(EINVAL, "n_queues: netvm_attach() gives one queue, not %u",
 			options->n_queues);
-	result = attachment_open(
-		&transport_socket, attachment_socket(options), options, &attachment);
+	result = attachment_attach(options, &attachment);
 	if (result == 0)
 		*nf = &attachment->queue[0]->nf;
 	return result;

@@ -81,8 +81,8 @@ int attachment_open(const struct transport_ops *ops, const char *address,
 /* Also while the host is gone. NULL is fine. Ends the use of all its queues. */
 void attachment_close(struct attachment *attachment);
 
-/* The socket an NF with these options attaches to. */
-const char *attachment_socket(const struct netvm_options *options);
+/* Attach to the host that the options, the environment or this machine's devices say. */
+int attachment_attach(const struct netvm_options *options, struct attachment **attachment);
 
 /* The host is of no use any more: every queue returns -ECONNRESET from now on. */
 void attachment_lose(struct attachment *attachment, const char *why);

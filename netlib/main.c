@@ -17,8 +17,9 @@ static const char help[] =
 	"Arguments of every NetVM network function:\n"
 	"  --name NAME       attach under this name (default: $NETVM_NAME, else the program's)\n"
 	"  --service NAME    its role in chains (default: $NETVM_SERVICE, else as declared)\n"
-	"  --socket PATH     the daemon's socket (default: $NETVM_SOCKET, "
-	"else " NETVM_SOCKET_DEFAULT ")\n"
+	"  --socket PATH     the daemon's socket, or \"pci\": this is a guest (default: "
+	"$NETVM_SOCKET,\n"
+	"                    else " NETVM_SOCKET_DEFAULT ", else pci where it has devices)\n"
 	"  --queues N        threads with a queue of their own, 1 to 8\n"
 	"  --busy            poll for packets, never sleep\n"
 	"  --replay IN[,OUT] run on the packets of a pcap file, without a daemon\n"
@@ -143,6 +144,8 @@ static int replay(const struct arguments *arguments)
 	int result =
 		netvm_replay(&arguments->options, arguments->replay_in, arguments->replay_out, &r);
 
+	if (result < 0)
+		return result;
 	printf("received %llu, injected %llu = sent %llu, dropped %llu, consumed %llu, "
 	       "in flight %llu; malformed records %llu, refused words %llu\n",
 		(unsigned long long)r.received, (unsigned long long)r.injected,

@@ -140,8 +140,7 @@ static int run_queues(struct attachment *attachment, const struct netvm_options 
 static int run_once(const struct netvm_options *options, bool *attached)
 {
 	struct attachment *attachment;
-	int result = attachment_open(
-		&transport_socket, attachment_socket(options), options, &attachment);
+	int result = attachment_attach(options, &attachment);
 
 	*attached = result == 0;
 	if (result < 0)

@@ -1,7 +1,7 @@
 /*
  * A small host for tests, see test_host.h.
  */
-#include "test_host.h"
+#include "test_host_parts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,10 +75,13 @@ static void layout_fill(struct netvm_layout *layout, unsigned n_workers, unsigne
 	layout->channel_bytes = layout->queue_offset + layout->queue_stride * n_workers * n_queues;
 }
 
-static size_t channel_bytes_max(const struct test_host *host)
+static size_t power_of_two(size_t n)
 {
-	return sizeof(struct netvm_channel) +
-	       pair_bytes() * host->options.n_workers * NETVM_QUEUES_MAX;
+	size_t power = 4096;
+
+	while (power < n)
+		power *= 2;
+	return power;
 }
 
 static void rings_open(struct test_host *host)
@@ -99,35 +101,10 @@ static void rings_open(struct test_host *host)
 	}
 }
 
-/* ---- handshake ----------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------- */
 
-static int message_send(
-	int connection, uint16_t type, uint64_t value, const int *fds, unsigned n_fds)
-{
-	struct netvm_message message = {
-		.magic = NETVM_SOCKET_MAGIC,
-		.type = type,
-		.n_fds = (uint16_t)n_fds,
-		.value = value,
-	};
-	char control[CMSG_SPACE(sizeof(int) * 32)] = {0};
-	struct iovec part = {&message, sizeof(message)};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-
-	if (n_fds) {
-		struct cmsghdr *rights = (struct cmsghdr *)(void *)control;
-
-		header.msg_control = control;
-		header.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-		rights->cmsg_level = SOL_SOCKET;
-		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-		memcpy(CMSG_DATA(rights), fds, sizeof(int) * n_fds);
-	}
-	return sendmsg(connection, &header, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-static int offer(struct test_host *host)
+/* What stands in the channel before the NF sees it. */
+static void offer(struct test_host *host)
 {
 	struct netvm_channel *channel = host->channel;
 
@@ -136,84 +113,31 @@ static int offer(struct test_host *host)
 	channel->abi_max = host->options.abi_max ? host->options.abi_max : NETVM_ABI_VERSION;
 	channel->header_bytes = sizeof(*channel);
 	channel->state = NETVM_STATE_OFFERED;
-	if (host->options.fault == TEST_HOST_SENDS_GARBAGE)
-		return send(host->connection, "garbage", 7, MSG_NOSIGNAL) < 0 ? -errno : 0;
-	if (host->options.fault == TEST_HOST_SHORT_CHANNEL && ftruncate(host->channel_fd, 4096) < 0)
-		return -errno;
-	return message_send(
-		host->connection, NETVM_MESSAGE_CHANNEL, sizeof(*channel), &host->channel_fd, 1);
+	test_host_grant(host, NETVM_DESTINATION_CHAIN, 1, "chain");
 }
 
-static int hello_wait(struct test_host *host)
+int test_host_take_hello(struct test_host *host)
 {
-	struct netvm_message message;
-	ssize_t n = recv(host->connection, &message, sizeof(message), 0);
-
-	if (n != sizeof(message))
-		return n < 0 ? -errno : -ECONNRESET;
-	if (message.type != NETVM_MESSAGE_HELLO ||
-		__atomic_load_n(&host->channel->state, __ATOMIC_ACQUIRE) != NETVM_STATE_HELLO)
+	if (__atomic_load_n(&host->channel->state, __ATOMIC_ACQUIRE) != NETVM_STATE_HELLO)
 		return -EPROTO;
 	host->hello = host->channel->hello;
 	return host->hello.n_queues >= 1 && host->hello.n_queues <= NETVM_QUEUES_MAX ? 0 : -EPROTO;
 }
 
-static int refuse(struct test_host *host)
+void test_host_refuse(struct test_host *host)
 {
 	host->channel->answer.refusal = host->options.refusal;
 	strcpy(host->channel->answer.text, "the test says no");
 	__atomic_store_n(&host->channel->state, NETVM_STATE_REFUSED, __ATOMIC_RELEASE);
-	return message_send(
-		host->connection, NETVM_MESSAGE_REFUSED, host->options.refusal, NULL, 0);
 }
 
-static int doorbells_create(struct test_host *host)
-{
-	for (unsigned q = 0; q < host->layout.n_queues; q++) {
-		int ends[2];
-
-		if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
-			return -errno;
-		host->bell_in[q] = ends[0];
-		host->bell_out[q] = ends[1];
-	}
-	for (unsigned w = 0; w < host->layout.n_workers; w++) {
-		host->worker_fd[w] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (host->worker_fd[w] < 0)
-			return -errno;
-	}
-	return 0;
-}
-
-static int ready_send(struct test_host *host)
-{
-	int fds[1 + NETVM_QUEUES_MAX + NETVM_WORKERS_MAX];
-	unsigned n = 0;
-	int result;
-
-	fds[n++] = host->group_fd;
-	for (unsigned q = 0; q < host->layout.n_queues; q++)
-		fds[n++] = host->bell_in[q];
-	for (unsigned w = 0; w < host->layout.n_workers; w++)
-		fds[n++] = host->worker_fd[w];
-	if (host->options.fault == TEST_HOST_FEW_FDS)
-		n = 2;
-	result = message_send(
-		host->connection, NETVM_MESSAGE_READY, host->layout.group_bytes, fds, n);
-	for (unsigned q = 0; q < host->layout.n_queues; q++) {
-		close(host->bell_in[q]); /* the NF's only */
-		host->bell_in[q] = -1;
-	}
-	return result;
-}
-
-static int answer(struct test_host *host)
+int test_host_accept(struct test_host *host)
 {
 	struct netvm_channel *channel = host->channel;
-	int result;
 
 	layout_fill(&host->layout, host->options.n_workers, host->hello.n_queues);
-	if (ftruncate(host->channel_fd, (off_t)host->layout.channel_bytes) < 0)
+	if (!host->options.guest &&
+		ftruncate(host->channel_fd, (off_t)host->layout.channel_bytes) < 0)
 		return -errno;
 	rings_open(host);
 	channel->layout = host->layout;
@@ -223,61 +147,26 @@ static int answer(struct test_host *host)
 	channel->answer.features = host->hello.features;
 	memcpy(channel->answer.name, host->hello.name, NETVM_NAME_BYTES);
 	memcpy(channel->answer.service, host->hello.service, NETVM_NAME_BYTES);
-	result = doorbells_create(host);
-	if (result < 0)
-		return result;
 	__atomic_store_n(&channel->state, NETVM_STATE_READY, __ATOMIC_RELEASE);
-	return ready_send(host);
-}
-
-static int handshake(struct test_host *host)
-{
-	const struct timeval patience = {.tv_sec = 10};
-	int result;
-
-	host->connection = accept4(host->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (host->connection < 0)
-		return -errno;
-	(void)setsockopt(host->connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (host->options.fault == TEST_HOST_CLOSES_AT_ONCE)
-		return shutdown(host->connection, SHUT_RDWR);
-	result = offer(host);
-	if (result == 0)
-		result = hello_wait(host);
-	if (result < 0)
-		return result;
-	if (host->options.fault == TEST_HOST_CLOSES_AFTER_HELLO)
-		return shutdown(host->connection, SHUT_RDWR);
-	return host->options.refusal ? refuse(host) : answer(host);
+	return 0;
 }
 
 static void *handshake_thread(void *arg)
 {
 	struct test_host *host = arg;
 
-	host->result = handshake(host);
+	host->result = host->options.guest ? test_host_guest_handshake(host)
+					   : test_host_socket_handshake(host);
 	return NULL;
 }
 
-/* ---- life ---------------------------------------------------------------------------------- */
-
-static int host_listen(struct test_host *host)
+static int worker_fds_create(struct test_host *host)
 {
-	static unsigned n_hosts;
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	if (host->options.path)
-		snprintf(host->path, sizeof(host->path), "%s", host->options.path);
-	else
-		snprintf(host->path, sizeof(host->path), "/tmp/netvm-test-%d-%u.sock",
-			(int)getpid(), n_hosts++);
-	strcpy(address.sun_path, host->path);
-	host->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	unlink(host->path);
-	if (host->listen_fd < 0 ||
-		bind(host->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-		listen(host->listen_fd, 1) < 0)
-		return -errno;
+	for (unsigned w = 0; w < host->options.n_workers; w++) {
+		host->worker_fd[w] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (host->worker_fd[w] < 0)
+			return -errno;
+	}
 	return 0;
 }
 
@@ -285,11 +174,17 @@ static int memories_create(struct test_host *host)
 {
 	void *memory;
 
-	host->channel_fd = memory_create("channel", channel_bytes_max(host), &memory);
+	host->channel_bytes =
+		power_of_two(sizeof(struct netvm_channel) +
+			     pair_bytes() * host->options.n_workers * NETVM_QUEUES_MAX);
+	host->group_bytes = (size_t)BUFFERS * BUFFER_BYTES;
+	if (host->options.guest)
+		host->group_bytes = power_of_two(host->group_bytes);
+	host->channel_fd = memory_create("channel", host->channel_bytes, &memory);
 	if (host->channel_fd < 0)
 		return host->channel_fd;
 	host->channel = memory;
-	host->group_fd = memory_create("group", (size_t)BUFFERS * BUFFER_BYTES, &memory);
+	host->group_fd = memory_create("group", host->group_bytes, &memory);
 	if (host->group_fd < 0)
 		return host->group_fd;
 	host->group = memory;
@@ -299,6 +194,8 @@ static int memories_create(struct test_host *host)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < BUFFERS; i++)
 		host->free[host->n_free++] = BUFFERS - 1 - i;
+	if (host->options.guest)
+		return 0;
 	/* The NF first sees the header only; the mapping stays valid for what comes back later. */
 	return ftruncate(host->channel_fd, sizeof(struct netvm_channel)) < 0 ? -errno : 0;
 }
@@ -314,6 +211,7 @@ int test_host_open(struct test_host **out, const struct test_host_options *optio
 	if (host->options.n_workers == 0)
 		host->options.n_workers = 1;
 	host->listen_fd = host->connection = host->channel_fd = host->group_fd = -1;
+	host->state_fd = -1;
 	for (unsigned q = 0; q < NETVM_QUEUES_MAX; q++)
 		host->bell_in[q] = host->bell_out[q] = -1;
 	for (unsigned w = 0; w < NETVM_WORKERS_MAX; w++)
@@ -324,9 +222,12 @@ int test_host_open(struct test_host **out, const struct test_host_options *optio
 	host->joined = true;
 	result = memories_create(host);
 	if (result == 0) {
-		test_host_grant(host, NETVM_DESTINATION_CHAIN, 1, "chain");
-		result = host_listen(host);
+		offer(host);
+		result = worker_fds_create(host);
 	}
+	if (result == 0)
+		result = host->options.guest ? test_host_guest_open(host)
+					     : test_host_socket_open(host);
 	if (result == 0)
 		result = -pthread_create(&host->thread, NULL, handshake_thread, host);
 	if (result < 0) {
@@ -357,11 +258,16 @@ void test_host_close(struct test_host *host)
 	if (!host)
 		return;
 	if (!host->joined) {
-		shutdown(host->listen_fd, SHUT_RDWR); /* nobody came: accept returns */
+		if (host->listen_fd >= 0)
+			shutdown(host->listen_fd, SHUT_RDWR); /* nobody came: accept returns */
+		__atomic_store_n(&host->closing, true, __ATOMIC_RELAXED);
 		test_host_ready(host);
 	}
 	close_fd(host->listen_fd);
-	unlink(host->path);
+	if (host->options.guest)
+		test_host_guest_close(host);
+	else
+		unlink(host->path);
 	close_fd(host->connection);
 	for (unsigned q = 0; q < NETVM_QUEUES_MAX; q++) {
 		close_fd(host->bell_in[q]);
@@ -370,9 +276,10 @@ void test_host_close(struct test_host *host)
 	for (unsigned w = 0; w < NETVM_WORKERS_MAX; w++)
 		close_fd(host->worker_fd[w]);
 	if (host->channel)
-		munmap(host->channel, channel_bytes_max(host));
+		munmap(host->channel, host->channel_bytes);
 	if (host->group)
-		munmap(host->group, (size_t)BUFFERS * BUFFER_BYTES);
+		munmap(host->group, host->group_bytes);
+	close_fd(host->state_fd);
 	close_fd(host->channel_fd);
 	close_fd(host->group_fd);
 	pthread_mutex_destroy(&host->lock);

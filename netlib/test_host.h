@@ -9,6 +9,9 @@
  *   test_host_give(), _collect() ... the workers' part, one thread per worker at a time
  *   test_host_close()                the NF sees the host vanish
  *
+ * With options.guest there is no socket: test_host_sysfs() or test_host_ivshmem_serve() hand the
+ * memory over, and the handshake thread waits for HELLO in the channel.
+ *
  * Used by the tests of this folder and by those of NFs; plain C, no test framework.
  */
 #ifndef NETVM_NETLIB_TEST_HOST_H
@@ -41,6 +44,7 @@ struct test_host_options {
 	enum test_host_fault fault;
 	void (*spoil)(struct netvm_layout *layout); /* called before READY */
 	const char *path;                           /* NULL: one of its own */
+	bool guest; /* sizes are powers of two; no socket, no doorbell into the NF */
 };
 
 struct test_host_pair {
@@ -58,7 +62,7 @@ struct test_host_buffer {
 
 struct test_host {
 	struct test_host_options options;
-	char path[100];
+	char path[100]; /* the address to attach to */
 	int listen_fd;
 	int connection;
 	int channel_fd;
@@ -69,7 +73,16 @@ struct test_host {
 	pthread_t thread;
 	bool joined;
 	int result;
+	bool closing;
 
+	/* guest only */
+	int state_fd; /* the doorbell that says "state has changed" */
+	int registers_fd;
+	uint8_t *registers; /* BAR 0 of the plain files; NULL: none */
+	uint32_t *doorbell; /* the register in it: what was rung for last */
+
+	size_t channel_bytes;
+	size_t group_bytes;
 	struct netvm_channel *channel;
 	struct netvm_layout layout;
 	struct netvm_hello hello;
@@ -96,6 +109,17 @@ struct test_host {
 
 /* Listens from now on. 0 or -errno. */
 int test_host_open(struct test_host **host, const struct test_host_options *options);
+/* Guest: show the devices as a folder of plain files; host->path is "pci:FOLDER". 0 or -errno. */
+int test_host_sysfs(struct test_host *host);
+/* Make one device of such a folder; id as in the file `device`. */
+int test_host_device(const char *device, const char *id, int registers_fd, int memory_fd);
+/*
+ * Guest: be the ivshmem server of a QEMU. Listen on two sockets, start QEMU, then serve its two
+ * devices; the connections are the caller's to close.
+ */
+int test_host_ivshmem_listen(const char *path);
+int test_host_ivshmem_serve(const struct test_host *host, int channel_listen_fd,
+	int group_listen_fd, int connection[2]);
 /* Wait for the end of the handshake: 0, or -errno as the host saw it. */
 int test_host_ready(struct test_host *host);
 /* Close everything at once, as when the daemon is killed. NULL is fine. */

@@ -4,15 +4,16 @@
  * attachment.c, the only caller.
  *
  *   transport_socket.c   process or container: file descriptors over a Unix socket
+ *   transport_pci.c      guest: BARs of two ivshmem devices, found in sysfs
  *   replay.c             no daemon at all: plain memory, the host's part played by replay.c
- *   (a guest's PCI BARs belong beside them: open maps BAR 2, ring stores to the doorbell register)
  *
  * Ownership: a transport owns its mappings and descriptors until close. Thread-safety: ring may be
- * called by all queue threads at once, the others on one thread.
+ * called by all queue threads at once, doze by each for its own queue, the others on one thread.
  */
 #ifndef NETVM_NETLIB_TRANSPORT_H
 #define NETVM_NETLIB_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,11 @@ struct transport_ops {
 	int (*greet)(struct transport *transport, unsigned n_queues);
 	/* Ring the doorbell of a host worker. */
 	void (*ring)(struct transport *transport, unsigned worker);
+	/*
+	 * This host cannot ring: make the queue's descriptor readable soon; the queue has been idle
+	 * for so long. NULL: the host rings, or the queue never sleeps.
+	 */
+	void (*doze)(struct transport *transport, unsigned queue, uint64_t idle_ns);
 	/* An NF asked for a destination that is not in the table. NULL: the table is all there is.
 	 */
 	void (*grant)(
@@ -50,8 +56,15 @@ struct transport {
 	unsigned n_worker_fds;
 	int queue_fd[NETVM_QUEUES_MAX];   /* readable when the host rings */
 	int worker_fd[NETVM_WORKERS_MAX]; /* written to ring the host */
+	struct pci *pci;                  /* transport_pci.c's own */
 };
 
 extern const struct transport_ops transport_socket;
+extern const struct transport_ops transport_pci;
+
+/* The folder of devices an address of the form "pci" or "pci:FOLDER" means; NULL: another form. */
+const char *pci_folder(const char *address);
+/* This machine has ivshmem devices. */
+bool pci_present(void);
 
 #endif

@@ -6,7 +6,8 @@
  * neighbour on the same core. Only an NF that has been idle for a while sleeps: waking it costs the
  * host's worker a system call. Falling asleep is Dekker's protocol, see ABI.md: announce it, fence,
  * look once more; the host publishes, fences, and looks for the announcement. One of the two sees
- * the other, so no packet is left lying.
+ * the other, so no packet is left lying. Where the host cannot ring (a guest) nothing is announced:
+ * the transport's doze() ends the sleep.
  */
 #include <errno.h>
 #include <poll.h>
@@ -71,6 +72,7 @@ static ssize_t doorbell_clear(int fd)
 
 void wait_events(struct netvm_private *queue)
 {
+	const uint32_t *state = &queue->attachment->channel->state;
 	struct epoll_event event[3];
 	int n = epoll_wait(queue->wait_fd, event, 3, 0);
 
@@ -82,6 +84,9 @@ void wait_events(struct netvm_private *queue)
 		if (gone)
 			attachment_lose(queue->attachment, "the daemon went away");
 	}
+	/* All that tells a guest. */
+	if (__atomic_load_n(state, __ATOMIC_RELAXED) != NETVM_STATE_READY)
+		attachment_lose(queue->attachment, "the daemon withdrew the channel");
 }
 
 int netvm_fd(const struct netvm *nf)
@@ -105,12 +110,27 @@ static bool something_waits(struct netvm_private *queue)
 	return wait_stop_asked(queue) || stop_requested() || attachment_lost(queue->attachment);
 }
 
+static int doze(struct netvm_private *queue)
+{
+	struct transport *transport = &queue->attachment->transport;
+	uint64_t now_ns = clock_ns();
+
+	if (something_waits(queue))
+		return 1;
+	if (queue->idle_turns <= 1)
+		queue->idle_since_ns = now_ns;
+	transport->ops->doze(transport, queue->queue, now_ns - queue->idle_since_ns);
+	return 0;
+}
+
 int netvm_sleep(struct netvm *nf)
 {
 	struct netvm_private *queue = nf->private_;
 
 	netvm_flush(nf);
 	queue_report(queue);
+	if (queue->attachment->transport.ops->doze)
+		return doze(queue);
 	if (++queue->ticket == 0)
 		queue->ticket = 1;
 	__atomic_store_n(&queue->state->sleep_ticket, queue->ticket, __ATOMIC_RELAXED);

@@ -1,7 +1,6 @@
 /* The NF socket's protocol. See attach.h. */
 #include "modules/nf/attach.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "manager/events.h"
+#include "modules/nf/hello.h"
 #include "modules/nf/session.h"
 
 #ifndef SO_PEERPIDFD /* Linux 6.5 */
@@ -107,49 +107,6 @@ static void pending_drop_one(struct attach *attach)
 
 /* ---- HELLO ----------------------------------------------------------------------------------- */
 
-static bool is_name(const char text[NETVM_NAME_BYTES])
-{
-	size_t length = strnlen(text, NETVM_NAME_BYTES);
-
-	if (length == 0 || length == NETVM_NAME_BYTES || !isalnum((unsigned char)text[0]))
-		return false;
-	for (size_t i = 1; i < length; i++)
-		if (!isalnum((unsigned char)text[i]) && !strchr("_.-", text[i]))
-			return false;
-	return true;
-}
-
-/* Whether the copy can be understood at all; the text names the field. */
-static uint32_t hello_check(const struct netvm_hello *hello, char text[NETVM_TEXT_BYTES])
-{
-	const uint32_t known = NETVM_FEATURE_META | NETVM_FEATURE_STOCK;
-
-	if (hello->abi_version != NETVM_ABI_VERSION) {
-		snprintf(text, NETVM_TEXT_BYTES,
-			"abi_version: the NF speaks version %u, this host %u", hello->abi_version,
-			NETVM_ABI_VERSION);
-		return NETVM_REFUSED_VERSION;
-	}
-	if (!is_name(hello->name) || (hello->service[0] && !is_name(hello->service))) {
-		snprintf(text, NETVM_TEXT_BYTES,
-			"%s: 1 to %u letters, digits, '_', '.', '-', beginning "
-			"with a letter or digit",
-			is_name(hello->name) ? "service" : "name", NETVM_NAME_BYTES - 1);
-		return NETVM_REFUSED_NAME;
-	}
-	if (hello->features & ~known) {
-		snprintf(text, NETVM_TEXT_BYTES, "features: 0x%x asked for, this host knows 0x%x",
-			hello->features, known);
-		return NETVM_REFUSED_FEATURE;
-	}
-	if (hello->n_queues < 1 || hello->n_queues > NETVM_QUEUES_MAX) {
-		snprintf(text, NETVM_TEXT_BYTES, "n_queues: %u asked for, 1 to %u are possible",
-			hello->n_queues, NETVM_QUEUES_MAX);
-		return NETVM_REFUSED_FEATURE;
-	}
-	return 0;
-}
-
 /*
  * The process that connected, if it still is that one: a pid says who connected, long ago maybe,
  * and may have been given to another process since.
@@ -171,7 +128,6 @@ static void session_answer_no(struct session *session, const struct netvm_hello 
 		snprintf(object, sizeof(object), "nfs.%s", hello->name);
 	complain(session->attach, object, "process %d (user %u) may not attach: %s",
 		session->peer_pid, session->peer_uid, text);
-	session_refuse(session, refusal, text);
 	session_send(session, NETVM_MESSAGE_REFUSED, refusal, NULL, 0);
 	pending_drop(session, NULL);
 }
@@ -194,23 +150,15 @@ static void session_answer_yes(struct session *session, const struct attach_gran
 static void session_hello(struct session *session)
 {
 	struct attach *attach = session->attach;
-	struct attach_request request = {.hello = session->channel->hello};
+	struct attach_request request = {
+		.pid = peer_pid_now(session),
+		.uid = session->peer_uid,
+	};
 	char text[NETVM_TEXT_BYTES] = "";
 	struct attach_grant grant = {0};
-	struct error error = {0};
-	uint32_t refusal;
+	uint32_t refusal =
+		hello_answer(session, attach->engine, attach->hooks->admit, &request, &grant, text);
 
-	/* The copy is made; nothing below may look at the original again. */
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	request.pid = peer_pid_now(session);
-	request.uid = session->peer_uid;
-	refusal = hello_check(&request.hello, text);
-	if (!refusal)
-		refusal = attach->hooks->admit(&request, &grant, text);
-	if (!refusal && session_ready(session, attach->engine, &request.hello, &grant, &error)) {
-		refusal = NETVM_REFUSED_RESOURCE;
-		snprintf(text, sizeof(text), "%.*s", (int)sizeof(text) - 1, error.message);
-	}
 	if (refusal)
 		session_answer_no(session, &request.hello, refusal, text);
 	else

@@ -29,6 +29,7 @@
 
 struct attach;
 struct event_base;
+struct guest;
 struct session;
 
 #define ATTACH_PENDING_MAX 64 /* connections that have not said who they are */
@@ -38,6 +39,7 @@ struct attach_request {
 	struct netvm_hello hello;
 	pid_t pid; /* of who connected; 0 when that process is gone or in another PID namespace */
 	uid_t uid;
+	const struct guest *guest; /* whose channel it is; pid is its QEMU. NULL: a process */
 };
 
 /* What an admitted NF gets. */
@@ -51,10 +53,12 @@ struct attach_grant {
 	uint32_t stock_words; /* 0: no stock */
 };
 
+/* 0 with *grant filled, or an enum netvm_refusal with `text` saying what would be valid. */
+typedef uint32_t attach_admit(const struct attach_request *request, struct attach_grant *grant,
+	char text[NETVM_TEXT_BYTES]);
+
 struct attach_hooks {
-	/* 0 with *grant filled, or an enum netvm_refusal with `text` saying what would be valid. */
-	uint32_t (*admit)(const struct attach_request *request, struct attach_grant *grant,
-		char text[NETVM_TEXT_BYTES]);
+	attach_admit *admit;
 	void (*attached)(void *owner, struct session *session);
 	/* The connection ended, or the NF said what it must not: `why`. Call session_close(). */
 	void (*gone)(void *owner, struct session *session, const char *why);

@@ -54,9 +54,8 @@ int cgroup_create(struct cgroup *cgroup, const char *name, unsigned number, stru
 	if (snprintf(file, PATH_MAX, "%s%s/nf-%s-%u-XXXXXX", mount, own, name, number) >= PATH_MAX)
 		return error_set(error, ENAMETOOLONG, "", "", "the cgroup's path is too long");
 	if (!mkdtemp(file))
-		return error_set(error, errno, "",
-			"run netvmd as root, as a service with Delegate=yes", "cannot make %s: %s",
-			file, strerror(errno));
+		return error_set(error, errno, "", "run netvmd as a service with Delegate=yes",
+			"cannot make %s: %s", file, strerror(errno));
 	memcpy(cgroup->path, file, PATH_MAX);
 	strcat(file, "/cgroup.procs");
 	cgroup->procs_fd = open(file, O_WRONLY | O_CLOEXEC);

@@ -93,12 +93,12 @@ static void child_release(struct child *child)
 }
 
 static int child_spawn(struct child *child, const struct manager *manager,
-	const struct nf_settings *settings, struct error *error)
+	const struct nf_settings *settings, char *const *argv, struct error *error)
 {
 	struct environment env = {0};
 	struct spawn_options options = {
 		.path = settings->program,
-		.argv = settings->command.argv,
+		.argv = argv,
 		.env = env.entry,
 		.user = settings->user,
 		.uid = settings->uid,
@@ -132,7 +132,8 @@ static void child_event(evutil_socket_t fd, short what, void *arg)
 }
 
 int child_start(struct child *child, const struct manager *manager,
-	const struct nf_settings *settings, void (*exited)(void *), void *arg, struct error *error)
+	const struct nf_settings *settings, char *const *argv, void (*exited)(void *), void *arg,
+	struct error *error)
 {
 	struct child_end end;
 	int rc;
@@ -141,7 +142,7 @@ int child_start(struct child *child, const struct manager *manager,
 	rc = output_open(&child->output, manager->run_dir, settings->name, error);
 	if (!rc) {
 		child_make_cgroup(child, settings);
-		rc = child_spawn(child, manager, settings, error);
+		rc = child_spawn(child, manager, settings, argv, error);
 	}
 	if (rc) {
 		child_release(child);

@@ -32,9 +32,11 @@ struct child_end {
 	char text[CHILD_END_BYTES]; /* "exited with status 2: its last line" */
 };
 
-/* Start it; exited(arg) is called once when it has ended, then call child_reap(). */
+/* Start the program of the settings with these words; exited(arg) is called once when it has ended,
+ * then call child_reap(). */
 int child_start(struct child *child, const struct manager *manager,
-	const struct nf_settings *settings, void (*exited)(void *), void *arg, struct error *error);
+	const struct nf_settings *settings, char *const *argv, void (*exited)(void *), void *arg,
+	struct error *error);
 
 /* Only the process itself, never a later one of the same number. */
 void child_signal(const struct child *child, int number);

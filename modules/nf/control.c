@@ -85,7 +85,7 @@ static void gone(void *owner, struct session *session, const char *why)
 	instance_gone(owner, why);
 }
 
-static const struct attach_hooks attach_hooks = {
+const struct attach_hooks nf_attach_hooks = {
 	.admit = admit,
 	.attached = attached,
 	.gone = gone,
@@ -123,6 +123,19 @@ static void notify_event(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the transaction ------------------------------------------------------------------------- */
 
+/* What it boots must be there, as a program must be. */
+static int check_boot(const struct nf_settings *settings, struct error *error)
+{
+	json_t *words;
+	int rc = guest_arguments(nfs.manager, settings, &words, error);
+
+	if (rc)
+		error_prefix(error, "guest.boot");
+	else
+		json_decref(words);
+	return rc;
+}
+
 static int check_object(const char *name, json_t *object, struct error *error)
 {
 	struct nf_settings settings;
@@ -130,8 +143,11 @@ static int check_object(const char *name, json_t *object, struct error *error)
 	const char *binary_dir = nfs.manager ? nfs.manager->binary_dir : NULL;
 	int rc = nf_settings_read(&settings, name, object, binary_dir, error);
 
-	if (!rc)
-		nf_settings_free(&settings);
+	if (rc)
+		return rc;
+	if (settings.guest && !settings.external && nfs.manager)
+		rc = check_boot(&settings, error);
+	nf_settings_free(&settings);
 	return rc;
 }
 
@@ -174,7 +190,7 @@ static int instance_add(const char *name, json_t *object, enum nf_place place,
 	rc = instance_start(*instance, error);
 	if (rc) {
 		instance_destroy(*instance);
-		error_prefix(error, "command");
+		error_prefix(error, settings.guest ? "guest" : "command");
 		return rc;
 	}
 	TAILQ_INSERT_TAIL(&nfs.instances, *instance, link);
@@ -304,6 +320,18 @@ static int nf_restart(
 	return 0;
 }
 
+static int nf_guest_show(
+	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
+{
+	const char *name = value_text(params, "name");
+	const struct nf_instance *instance = find(name, PLACE_CURRENT);
+
+	(void)request;
+	if (!instance)
+		return unknown_nf(name, error);
+	return guest_show(nfs.manager, &instance->settings, result, error);
+}
+
 static void nf_stats(json_t *stats)
 {
 	json_t *object = json_object();
@@ -340,7 +368,7 @@ static int nf_init(struct manager *manager, struct error *error)
 		return error_set(error, ENOMEM, "", "", "no memory for the NF module");
 	event_add(nfs.notify, NULL);
 	rc = attach_open(manager->base, manager->engine, manager->nf_socket, HELLO_DEADLINE_MS,
-		&attach_hooks, &nfs.attach, error);
+		&nf_attach_hooks, &nfs.attach, error);
 	if (rc)
 		event_free(nfs.notify);
 	return rc;
@@ -390,12 +418,14 @@ static void nf_fini(void)
 
 static const char *const nf_after[] = {"group", NULL};
 static const struct section *const nf_sections[] = {&nf_section, NULL};
-static const struct field restart_params[] = {
+static const struct field name_params[] = {
 	{"name", FIELD_NAME, .required = true, .help = "Which NF"}, {}};
 static const struct rpc_method nf_methods[] = {
-	{"nf.restart", restart_params,
+	{"nf.restart", name_params,
 		"Replace an NF by a fresh one without losing packets; ask an external one to go",
-		nf_restart},
+		nf_restart, ROLE_OPERATE},
+	{"guest.show", name_params, "QEMU's command line of a guest, and its devices for libvirt",
+		nf_guest_show, ROLE_VIEW},
 	{}};
 
 const struct module nf_module = {

@@ -11,6 +11,7 @@
 
 #include "manager/events.h"
 #include "manager/module.h"
+#include "modules/guest/listener.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -136,6 +137,7 @@ static unsigned end_session(
 	engine_nf_counters(instance->manager->engine, session_nf(session), &counters);
 	counters_add(instance->book, &counters);
 	lost = session_close(session, reason, drain_ns);
+	guest_session_closed(instance->guest);
 	instance->book->drops[reason] += lost;
 	instance->session = NULL;
 	return lost;
@@ -143,32 +145,104 @@ static unsigned end_session(
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
+static void end_guest(struct nf_instance *instance)
+{
+	guest_close(instance->guest);
+	instance->guest = NULL;
+}
+
 static void child_exited(void *arg)
 {
 	struct nf_instance *instance = arg;
 	enum drop_reason reason = instance->after == AFTER_LEAVE ? DROP_NF_REMOVED : DROP_NF_DIED;
+	const char *fault = guest_fault(instance->guest);
 	struct child_end end;
 	unsigned lost = end_session(instance, reason, 0);
+	const pid_t pid = instance->child.pid;
+	bool clean;
 
 	child_reap(&instance->child, &end);
-	snprintf(instance->last_exit, sizeof(instance->last_exit), "%s", end.text);
+	clean = end.clean && !instance->faulty && !*fault;
+	snprintf(instance->last_exit, sizeof(instance->last_exit), "%s", *fault ? fault : end.text);
 	if (lost)
-		tell(instance, "nf-exit", "%s; %u packets lost", end.text, lost);
+		tell(instance, "nf-exit", "process %d: %s; %u packets lost", pid,
+			instance->last_exit, lost);
 	else
-		tell(instance, "nf-exit", "%s", end.text);
-	rest(instance, end.clean && !instance->faulty);
+		tell(instance, "nf-exit", "process %d: %s", pid, instance->last_exit);
+	end_guest(instance);
+	rest(instance, clean);
+}
+
+/* Is this its QEMU? The user alone would not do: other NFs may run as nobody, too. */
+static bool guest_allowed(void *owner, const struct peer *peer)
+{
+	const struct nf_instance *instance = owner;
+	const struct nf_settings *settings = &instance->settings;
+
+	if (settings->external)
+		return peer->uid == 0 || peer->uid == settings->uid;
+	return instance->child.pid && peer->pid == instance->child.pid &&
+	       peer->uid == settings->uid;
+}
+
+static int start_guest(struct nf_instance *instance, struct error *error)
+{
+	const struct guest_options options = {
+		.manager = instance->manager,
+		.settings = &instance->settings,
+		.pool = instance->pool,
+		.hooks = &nf_attach_hooks,
+		.allowed = guest_allowed,
+		.owner = instance,
+	};
+
+	return guest_open(&options, &instance->guest, error);
+}
+
+/* The words of QEMU's command line live in `words`. */
+static int start_qemu(struct nf_instance *instance, json_t *words, struct error *error)
+{
+	char **argv = calloc(json_array_size(words) + 1, sizeof(*argv));
+	int rc;
+
+	if (!argv)
+		return error_set(error, ENOMEM, "", "", "no memory for a command line");
+	for (size_t i = 0; i < json_array_size(words); i++)
+		argv[i] = (char *)json_string_value(json_array_get(words, i));
+	rc = child_start(&instance->child, instance->manager, &instance->settings, argv,
+		child_exited, instance, error);
+	free(argv);
+	return rc;
+}
+
+static int start_process(struct nf_instance *instance, struct error *error)
+{
+	const struct nf_settings *settings = &instance->settings;
+	json_t *words;
+	int rc;
+
+	if (!settings->guest)
+		return child_start(&instance->child, instance->manager, settings,
+			settings->command.argv, child_exited, instance, error);
+	rc = guest_arguments(instance->manager, settings, &words, error);
+	if (rc)
+		return rc;
+	rc = start_qemu(instance, words, error);
+	json_decref(words);
+	return rc;
 }
 
 int instance_start(struct nf_instance *instance, struct error *error)
 {
-	int rc;
+	int rc = instance->settings.guest ? start_guest(instance, error) : 0;
 
-	if (instance->settings.external)
-		return 0;
-	rc = child_start(&instance->child, instance->manager, &instance->settings, child_exited,
-		instance, error);
-	if (rc)
+	if (rc || instance->settings.external)
 		return rc;
+	rc = start_process(instance, error);
+	if (rc) {
+		end_guest(instance);
+		return rc;
+	}
 	instance->faulty = false;
 	instance->n_signals = 0;
 	enter(instance, NF_STARTING, instance_times.settle_ms);
@@ -194,11 +268,13 @@ static void start_again(struct nf_instance *instance)
 static void stop(struct nf_instance *instance, uint64_t drain_ns)
 {
 	bool was_attached = instance->session != NULL;
+	const pid_t pid = was_attached ? session_pid(instance->session) : instance->child.pid;
 	unsigned lost = end_session(instance, DROP_NF_REMOVED, drain_ns);
 
-	tell(instance, "nf-stopping", "is being stopped; %u packets lost", lost);
+	tell(instance, "nf-stopping", "process %d is being stopped; %u packets lost", pid, lost);
 	instance->n_signals = 0;
 	enter(instance, NF_STOPPING, instance_times.stop_ms);
+	guest_power_down(instance->guest);
 	/* One that is attached was told through its channel; the others hear it only so. */
 	if (!was_attached) {
 		child_signal(&instance->child, SIGTERM);
@@ -225,7 +301,7 @@ static void starting_timer(struct nf_instance *instance)
 		return;
 	}
 	instance->faulty = true;
-	tell(instance, "nf-stopping", "does not attach");
+	tell(instance, "nf-stopping", "process %d does not attach", instance->child.pid);
 	insist(instance);
 }
 
@@ -292,6 +368,7 @@ void instance_destroy(struct nf_instance *instance)
 {
 	if (!instance)
 		return;
+	end_guest(instance);
 	event_free(instance->timer);
 	nf_settings_free(&instance->settings);
 	free(instance);
@@ -409,6 +486,11 @@ uint32_t instance_admit(struct nf_instance *instance, const struct attach_reques
 	if (instance->session)
 		return refuse(text, NETVM_REFUSED_BUSY, "nfs.%s is running already, as process %d",
 			settings->name, session_pid(instance->session));
+	if (request->guest != instance->guest)
+		return refuse(text, NETVM_REFUSED_CREDENTIAL,
+			"nfs.%s has image: %s, so it does not attach from %s", settings->name,
+			value_text(settings->object, "image"),
+			request->guest ? "another guest" : "a process");
 	refusal = settings->external ? admit_external(instance, request, text)
 				     : admit_process(instance, request, text);
 	if (refusal)
@@ -450,8 +532,8 @@ void instance_gone(struct nf_instance *instance, const char *why)
 
 	instance->faulty = *why != '\0';
 	if (instance->child.pid) {
-		tell(instance, "nf-stopping", "%s; %u packets lost",
-			*why ? why : "its connection ended", lost);
+		tell(instance, "nf-stopping", "process %d: %s; %u packets lost",
+			instance->child.pid, *why ? why : "its connection ended", lost);
 		instance->n_signals = 0;
 		enter(instance, NF_STOPPING, instance_times.stop_ms);
 		return;

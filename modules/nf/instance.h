@@ -34,6 +34,7 @@
 #include "engine/engine.h"
 #include "modules/nf/attach.h"
 #include "modules/nf/child.h"
+#include "modules/nf/guest.h"
 #include "modules/nf/settings.h"
 
 enum nf_state {
@@ -79,6 +80,7 @@ struct nf_instance {
 	unsigned n_signals;  /* sent while stopping */
 	struct event *timer; /* what for depends on the state */
 	struct child child;
+	struct guest *guest; /* its devices; NULL: it is a process */
 	struct session *session;
 	unsigned backoff_ms;
 	struct nf_instance *predecessor; /* works until this one does */
@@ -110,7 +112,8 @@ int instance_create(const struct manager *manager, void (*ended)(struct nf_insta
 /* Has no process and no session any more. NULL is fine. */
 void instance_destroy(struct nf_instance *instance);
 
-/* Start the process; nothing to do for an external one. Error: as spawn(); state as before. */
+/* Start the process; an external guest is waited for, an external process comes by itself. Error:
+ * as spawn(); state as before. */
 int instance_start(struct nf_instance *instance, struct error *error);
 
 /*
@@ -134,6 +137,9 @@ void instance_await(struct nf_instance *instance, int timeout_ms);
 void instance_update(struct nf_instance *instance, json_t *object);
 
 /* ---- what happened --------------------------------------------------------------------------- */
+
+/* control.c's: from a name to the instance, and then the functions below. */
+extern const struct attach_hooks nf_attach_hooks;
 
 /* See struct attach_hooks; `text` has NETVM_TEXT_BYTES. */
 uint32_t instance_admit(struct nf_instance *instance, const struct attach_request *request,

@@ -4,9 +4,25 @@
 #include "manager/schema.h"
 #include "modules/nf/nf.h"
 
-static const char *const images[] = {"process", "external", NULL};
+static const char *const images[] = {"process", "external", "guest", "external-guest", NULL};
+static const char *const accels[] = {"auto", "kvm", "tcg", NULL};
 static const char *const restarts[] = {"always", "on-failure", "never", NULL};
 static const struct field cpu = {"cpu", FIELD_INT, .min = 0, .max = CPU_SETSIZE - 1};
+
+static const struct field guest_fields[] = {
+	{"boot", FIELD_TEXT, .max = 1000, .required = true,
+		.help = "Folder of an image (vmlinux, initramfs, cmdline), or a disk, raw or "
+			"*.qcow2",
+		.example = "/var/lib/netvm/images/forward"},
+	{"memory_mb", FIELD_INT, .min = 32, .max = 1 << 20, .preset = "128", .unit = "MB",
+		.help = "Its own memory; that of the group comes on top"},
+	{"vcpus", FIELD_INT, .min = 1, .max = 64, .preset = "1", .help = "CPUs it sees"},
+	{"accel", FIELD_ENUM, .values = accels, .preset = "\"auto\"",
+		.help = "auto: KVM where its user may use it, else emulation (tcg)"},
+	{"qemu", FIELD_TEXT, .max = 255, .preset = "\"qemu-system-x86_64\"",
+		.help = "QEMU's program"},
+	{},
+};
 
 static const struct field nf_fields[] = {
 	{"service", FIELD_NAME, .preset_name = true, .effect = EFFECT_RECREATE,
@@ -15,9 +31,12 @@ static const struct field nf_fields[] = {
 	{"group", FIELD_REF, .ref = "groups", .preset = "\"default\"", .effect = EFFECT_RECREATE,
 		.help = "Trust group: the NFs whose packets it may see, and they its"},
 	{"image", FIELD_ENUM, .values = images, .preset = "\"process\"", .effect = EFFECT_RECREATE,
-		.help = "process: the daemon starts it; external: somebody else does, it attaches"},
+		.help = "process, guest (in a virtual machine): the daemon starts it; external, "
+			"external-guest: somebody else does"},
+	{"guest", FIELD_MAP, .fields = guest_fields, .effect = EFFECT_RECREATE,
+		.help = "How a guest is started"},
 	{"command", FIELD_TEXT, .max = 1000, .effect = EFFECT_RECREATE, .check = nf_check_command,
-		.help = "Program and arguments, run without a shell",
+		.help = "Program and arguments, run without a shell; in a guest by its init",
 		.example = "netvm-firewall --rules /etc/netvm/fw.rules"},
 	{"user", FIELD_TEXT, .max = 64, .effect = EFFECT_RECREATE,
 		.help = "Who it runs as (else nobody); external: who may attach besides root",

@@ -23,6 +23,27 @@ static void close_fd(int fd)
 		close(fd);
 }
 
+static void channel_offer(struct netvm_channel *channel)
+{
+	channel->magic = NETVM_CHANNEL_MAGIC;
+	channel->abi_min = NETVM_ABI_VERSION;
+	channel->abi_max = NETVM_ABI_VERSION;
+	channel->header_bytes = sizeof(struct netvm_channel);
+	__atomic_store_n(&channel->state, NETVM_STATE_OFFERED, __ATOMIC_RELEASE);
+}
+
+static int channel_map(struct session *session, size_t size)
+{
+	void *channel =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, session->channel_fd, 0);
+
+	if (channel == MAP_FAILED)
+		return -errno;
+	session->channel = channel;
+	session->mapped_bytes = size;
+	return 0;
+}
+
 /*
  * Plain pages on purpose, also where there are huge ones: the NF may punch holes into the memory,
  * and a hole in huge pages can be a SIGBUS for the daemon when none is left to fill it.
@@ -30,44 +51,75 @@ static void close_fd(int fd)
 static int channel_create(struct session *session)
 {
 	const size_t size = sizeof(struct netvm_channel);
+	int rc;
 
 	session->channel_fd = memfd_create("netvm-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (session->channel_fd < 0 || fallocate(session->channel_fd, 0, 0, (off_t)size) ||
 		fcntl(session->channel_fd, F_ADD_SEALS, F_SEAL_SHRINK))
 		return -errno;
-	session->channel =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, session->channel_fd, 0);
-	if (session->channel == MAP_FAILED) {
-		session->channel = NULL;
-		return -errno;
-	}
-	session->mapped_bytes = size;
-	session->channel->magic = NETVM_CHANNEL_MAGIC;
-	session->channel->abi_min = NETVM_ABI_VERSION;
-	session->channel->abi_max = NETVM_ABI_VERSION;
-	session->channel->header_bytes = sizeof(struct netvm_channel);
-	__atomic_store_n(&session->channel->state, NETVM_STATE_OFFERED, __ATOMIC_RELEASE);
-	return 0;
+	rc = channel_map(session, size);
+	if (!rc)
+		channel_offer(session->channel);
+	return rc;
+}
+
+static struct session *session_new(int fd)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	session->fd = fd;
+	session->peer_pidfd = session->channel_fd = -1;
+	memset(session->bell, -1, sizeof(session->bell));
+	memset(session->worker_fd, -1, sizeof(session->worker_fd));
+	return session;
 }
 
 int session_create(int fd, struct session **session)
 {
-	struct session *made = calloc(1, sizeof(*made));
+	struct session *made = session_new(fd);
 	int rc;
 
 	if (!made) {
 		close(fd);
 		return -ENOMEM;
 	}
-	made->fd = fd;
-	made->peer_pidfd = made->channel_fd = -1;
-	memset(made->bell, -1, sizeof(made->bell));
-	memset(made->worker_fd, -1, sizeof(made->worker_fd));
 	rc = channel_create(made);
 	if (rc) {
 		session_destroy(made);
 		return rc;
 	}
+	*session = made;
+	return 0;
+}
+
+static int duplicate(int fd, int *copy)
+{
+	*copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *copy < 0 ? -errno : 0;
+}
+
+int session_create_over(int channel_fd, size_t size, const int *worker_fd, unsigned n_workers,
+	struct session **session)
+{
+	struct session *made = session_new(-1);
+	int rc;
+
+	if (!made)
+		return -ENOMEM;
+	made->complete = true;
+	rc = duplicate(channel_fd, &made->channel_fd);
+	for (unsigned i = 0; i < n_workers && !rc; i++)
+		rc = duplicate(worker_fd[i], &made->worker_fd[i]);
+	if (!rc)
+		rc = channel_map(made, size);
+	if (rc) {
+		session_destroy(made);
+		return rc;
+	}
+	memset(made->channel, 0, size);
+	channel_offer(made->channel);
 	*session = made;
 	return 0;
 }
@@ -104,6 +156,8 @@ static int channel_grow(struct session *session)
 	struct stat st;
 	void *grown;
 
+	if (session->complete)
+		return size <= session->mapped_bytes ? 0 : -ENOSPC;
 	if (fallocate(session->channel_fd, 0, 0, (off_t)size))
 		return errno == EPERM ? -EPROTO : -errno;
 	if (fcntl(session->channel_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
@@ -129,6 +183,8 @@ static void channel_clear(struct session *session)
 
 static int bells_create(struct session *session)
 {
+	if (session->complete)
+		return 0;
 	for (unsigned i = 0; i < session->layout.n_queues; i++)
 		if (pipe2(session->bell[i], O_CLOEXEC | O_NONBLOCK))
 			return -errno;
@@ -268,7 +324,8 @@ unsigned session_close(struct session *session, enum drop_reason reason, uint64_
 		/* Out of the engine nobody writes here but us; closing the connection wakes the NF.
 		 */
 		__atomic_store_n(&session->channel->control, NETVM_CONTROL_STOP, __ATOMIC_RELEASE);
-		(void)!write(session->bell[0][1], &(uint64_t){1}, sizeof(uint64_t));
+		if (!session->complete)
+			(void)!write(session->bell[0][1], &(uint64_t){1}, sizeof(uint64_t));
 		session->nf = NULL;
 	}
 	session_destroy(session);

@@ -19,6 +19,7 @@ struct session {
 	int peer_pidfd; /* -1: unknown */
 
 	int channel_fd;
+	bool complete; /* the channel has its full size and doorbells from the start: a guest's */
 	struct netvm_channel *channel;
 	size_t mapped_bytes;
 	struct netvm_layout layout; /* private copy; the one in the channel is for the NF */
@@ -32,11 +33,19 @@ struct session {
 
 /* A session for an accepted connection, with its channel in state OFFERED. Takes over `fd`. */
 int session_create(int fd, struct session **session);
+
+/*
+ * A session over memory and doorbells that a guest has already and that outlive it: a sealed memfd
+ * of `size` bytes, an eventfd for each worker. Cleared, state OFFERED; the descriptors are
+ * duplicated. `peer` is the guest's QEMU.
+ */
+int session_create_over(int channel_fd, size_t size, const int *worker_fd, unsigned n_workers,
+	struct session **session);
 /* Without a place in the engine. NULL is fine. */
 void session_destroy(struct session *session);
 
 /*
- * Full size, sealed, doorbells made, attached to the engine, state READY.
+ * Full size, sealed, doorbells made (a guest has all that), attached to the engine, state READY.
  * Errors: -EPROTO the NF tampered with the channel; others: no room.
  */
 int session_ready(struct session *session, struct engine *engine, const struct netvm_hello *hello,

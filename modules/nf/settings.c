@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "manager/schema.h"
+#include "modules/guest/qemu.h"
 
 /* ---- field checks --------------------------------------------------------------------------- */
 
@@ -56,6 +57,12 @@ static enum restart_policy restart_read(const char *word)
 	return strcmp(word, "on-failure") == 0 ? RESTART_ON_FAILURE : RESTART_ALWAYS;
 }
 
+static void image_read(struct nf_settings *settings, const char *word)
+{
+	settings->external = strncmp(word, "external", 8) == 0;
+	settings->guest = strcmp(word, "guest") == 0 || strcmp(word, "external-guest") == 0;
+}
+
 static int cpus_read(struct nf_settings *settings, const json_t *list, struct error *error)
 {
 	long online = sysconf(_SC_NPROCESSORS_CONF);
@@ -91,16 +98,12 @@ static int user_read(struct nf_settings *settings, const char *user, struct erro
 	return settings->user && settings->home ? 0 : -ENOMEM;
 }
 
-static int command_read(
+/* Of an NF that the daemon starts as a process. */
+static int process_read(
 	struct nf_settings *settings, const char *line, const char *binary_dir, struct error *error)
 {
 	int rc;
 
-	if (settings->external && line)
-		return error_set(error, EINVAL, "command", "leave it out, or use image: process",
-			"an external NF is started by somebody else");
-	if (settings->external)
-		return 0;
 	if (!line)
 		return error_set(error, EINVAL, "command",
 			"for example \"netvm-forward\"; or image: external for one that is started "
@@ -115,6 +118,52 @@ static int command_read(
 	return rc;
 }
 
+static int guest_read(
+	struct nf_settings *settings, const char *line, const char *binary_dir, struct error *error)
+{
+	const json_t *fields = json_object_get(settings->object, "guest");
+	int rc = 0;
+
+	if (!fields)
+		return error_set(error, EINVAL, "guest",
+			"for example guest: {boot: /var/lib/netvm/images/forward}; or image: "
+			"external-guest for one that is started by somebody else",
+			"a guest that the daemon starts needs something to boot");
+	if (line) {
+		rc = command_split(line, &settings->command, error);
+		if (!rc)
+			rc = qemu_check_command(settings->command.argv, error);
+		if (rc)
+			error_prefix(error, "command");
+	}
+	if (!rc && binary_dir) {
+		rc = command_find(
+			value_text(fields, "qemu"), binary_dir, &settings->program, error);
+		if (rc)
+			error_prefix(error, "guest.qemu");
+	}
+	return rc;
+}
+
+static int command_read(
+	struct nf_settings *settings, const char *line, const char *binary_dir, struct error *error)
+{
+	bool boots = json_object_get(settings->object, "guest") != NULL;
+
+	if (boots && (settings->external || !settings->guest))
+		return error_set(error, EINVAL, "guest", "leave it out, or use image: guest",
+			"only a guest that the daemon starts is told how");
+	if (settings->external && line)
+		return error_set(error, EINVAL, "command",
+			settings->guest ? "leave it out, or use image: guest"
+					: "leave it out, or use image: process",
+			"an external NF is started by somebody else");
+	if (settings->external)
+		return 0;
+	return settings->guest ? guest_read(settings, line, binary_dir, error)
+			       : process_read(settings, line, binary_dir, error);
+}
+
 int nf_settings_read(struct nf_settings *settings, const char *name, json_t *object,
 	const char *binary_dir, struct error *error)
 {
@@ -126,7 +175,7 @@ int nf_settings_read(struct nf_settings *settings, const char *name, json_t *obj
 	snprintf(settings->name, sizeof(settings->name), "%s", name);
 	snprintf(settings->service, sizeof(settings->service), "%s", value_text(object, "service"));
 	snprintf(settings->group, sizeof(settings->group), "%s", value_text(object, "group"));
-	settings->external = strcmp(value_text(object, "image"), "external") == 0;
+	image_read(settings, value_text(object, "image"));
 	settings->restart = restart_read(value_text(object, "restart"));
 	settings->ring_words = (uint32_t)value_int(object, "ring");
 	settings->stock_words = (uint32_t)value_int(object, "stock");

@@ -27,9 +27,10 @@ struct nf_settings {
 	char service[NETVM_NAME_BYTES];
 	char group[NETVM_NAME_BYTES];
 	bool external; /* started by somebody else */
+	bool guest;    /* runs in a guest */
 	enum restart_policy restart;
-	struct command command; /* argv NULL when external */
-	char *program;          /* path of argv[0] */
+	struct command command; /* argv NULL when external, or when the guest's image knows */
+	char *program;          /* path of argv[0]; of a guest: of QEMU */
 	char *user;             /* runs as, or who may attach */
 	char *home;
 	uid_t uid;

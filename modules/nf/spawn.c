@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "modules/nf/spawner.h"
+
 struct child {
 	const struct spawn_options *options;
 	pid_t daemon;
@@ -222,24 +224,28 @@ static int fail(
 		steps[failure->step].what, strerror(failure->code));
 }
 
-static pid_t fork_blocked(const struct spawn_options *options, const int report[2])
+/* The C library's fork() knows no flags; without threads the plain system call will do. */
+static pid_t fork_flags(unsigned long flags)
 {
-	const struct child child = {.options = options, .daemon = getpid()};
+	return flags ? (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0) : fork();
+}
+
+static pid_t fork_blocked(const struct child *child, unsigned long flags, const int report[2])
+{
 	sigset_t all, before;
 	pid_t pid;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	pid = fork();
+	pid = fork_flags(flags);
 	if (pid == 0)
-		child_run(&child, report[1]);
+		child_run(child, report[1]);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return pid;
 }
 
 /* Waits until the child runs its program or says why it cannot. */
-static int await_exec(
-	const struct spawn_options *options, pid_t pid, int report_fd, struct error *error)
+static int await_exec(const struct spawn_options *options, int report_fd, struct error *error)
 {
 	struct failure failure;
 	ssize_t n;
@@ -249,26 +255,50 @@ static int await_exec(
 	while (n < 0 && errno == EINTR);
 	if (n == 0)
 		return 0;
-	waitpid(pid, NULL, 0);
 	if (n != sizeof(failure) || failure.step >= STEPS)
 		return error_set(error, EPROTO, "", "", "%s: the child failed without a report",
 			options->path);
 	return fail(options, &failure, error);
 }
 
-int spawn(const struct spawn_options *options, pid_t *pid, int *pidfd, struct error *error)
+int spawn_child(const struct spawn_options *options, unsigned long flags, pid_t daemon, pid_t *pid,
+	struct error *error)
 {
+	const struct child child = {.options = options, .daemon = daemon};
 	int report[2];
-	int rc;
+	int rc = 0;
 
+	*pid = 0;
 	if (pipe2(report, O_CLOEXEC))
 		return error_set(error, errno, "", "", "no pipe for a child: %s", strerror(errno));
-	*pid = fork_blocked(options, report);
-	rc = *pid < 0 ? error_set(error, errno, "", "", "cannot fork: %s", strerror(errno)) : 0;
+	*pid = fork_blocked(&child, flags, report);
+	if (*pid < 0) {
+		rc = error_set(error, errno, "", "", "cannot fork: %s", strerror(errno));
+		*pid = 0;
+	}
 	close(report[1]);
 	if (!rc)
-		rc = await_exec(options, *pid, report[0], error);
+		rc = await_exec(options, report[0], error);
 	close(report[0]);
+	return rc;
+}
+
+static int start_child(const struct spawn_options *options, pid_t *pid, struct error *error)
+{
+	int rc;
+
+	if (spawner_runs())
+		return spawner_spawn(options, pid, error);
+	rc = spawn_child(options, 0, getpid(), pid, error);
+	if (rc && *pid)
+		waitpid(*pid, NULL, 0);
+	return rc;
+}
+
+int spawn(const struct spawn_options *options, pid_t *pid, int *pidfd, struct error *error)
+{
+	int rc = start_child(options, pid, error);
+
 	if (rc)
 		return rc;
 	/* Not reaped yet, so the number is still its own. */

@@ -39,4 +39,12 @@ struct spawn_options {
  */
 int spawn(const struct spawn_options *options, pid_t *pid, int *pidfd, struct error *error);
 
+/*
+ * What spawn() is made of, for the helper that starts NFs (spawner.h): the same without the pidfd.
+ * With CLONE_PARENT in `flags` the child is the caller's parent's, which `daemon` names; then the
+ * caller has no threads. After an error a child that is left, *pid not 0, is still to be reaped.
+ */
+int spawn_child(const struct spawn_options *options, unsigned long flags, pid_t daemon, pid_t *pid,
+	struct error *error);
+
 #endif

@@ -53,8 +53,7 @@ json_t *instance_stats(const struct nf_instance *instance)
 	put(object, "violations", sum.violations);
 	json_object_set_new(object, "service", json_string(settings->service));
 	json_object_set_new(object, "group", json_string(settings->group));
-	json_object_set_new(
-		object, "image", json_string(settings->external ? "external" : "process"));
+	json_object_set(object, "image", json_object_get(settings->object, "image"));
 	json_object_set_new(object, "state", json_string(nf_state_name(instance->state)));
 	put(object, "pid", (uint64_t)pid);
 	put(object, "restarts", instance->restarts);

@@ -86,7 +86,11 @@ typedef void netvm_burst_fn(struct netvm *nf, struct netvm_packet *pkts, unsigne
 struct netvm_options {
 	const char *name;    /* this NF's name; default $NETVM_NAME, else the program's name */
 	const char *service; /* its role; default $NETVM_SERVICE, else as the host declares */
-	const char *socket;  /* default $NETVM_SOCKET, else NETVM_SOCKET_DEFAULT */
+	/*
+	 * The daemon's socket, or "pci": this is a guest, the host is behind its ivshmem devices.
+	 * Default $NETVM_SOCKET, else NETVM_SOCKET_DEFAULT, else the devices where there are any.
+	 */
+	const char *socket;
 	netvm_burst_fn *burst;
 	/*
 	 * Called once per queue in its own thread before the first burst, and again after attaching
@@ -95,13 +99,13 @@ struct netvm_options {
 	int (*start)(struct netvm *nf, void *arg);
 	/* Called about every tick_ns, also without packets, and once more before the end. */
 	void (*tick)(struct netvm *nf, void *arg);
-	uint64_t tick_ns; /* 0: never */
-	void *arg;        /* handed to all callbacks */
+	uint64_t tick_ns;  /* 0: never */
+	void *arg;         /* handed to all callbacks */
 	unsigned n_queues; /* 0 means 1; at most NETVM_QUEUES_MAX */
-	bool meta;        /* ask for metadata: see netvm_meta() */
-	bool stock;       /* ask for empty buffers: needed by netvm_alloc() and netvm_clone() */
-	bool busy;        /* poll instead of sleeping */
-	bool reattach;    /* when the host goes away, attach again instead of returning */
+	bool meta;         /* ask for metadata: see netvm_meta() */
+	bool stock;        /* ask for empty buffers: needed by netvm_alloc() and netvm_clone() */
+	bool busy;         /* poll instead of sleeping */
+	bool reattach;     /* when the host goes away, attach again instead of returning */
 };
 
 /* ---- running ------------------------------------------------------------------------------ */
@@ -109,8 +113,9 @@ struct netvm_options {
 /*
  * Attach, run until told to stop (SIGINT, SIGTERM, the host's request, netvm_stop()), detach.
  * Returns 0 after a stop, or:
- *   -ENOENT, -ECONNREFUSED  no daemon at that socket
- *   -EACCES                 not allowed to open the socket, or declared for another user
+ *   -ENOENT, -ECONNREFUSED  no daemon at that socket; in a guest: no devices, none behind them
+ *   -EACCES                 not allowed to open the socket or the devices, or declared for another
+ *                           user
  *   -EPROTONOSUPPORT        no common ABI version with the daemon, or a feature it does not grant
  *   -EPERM                  refused: unknown name, name in use, other service; see netvm_error()
  *   -ENOSPC                 refused: the host has no room for another NF
@@ -144,14 +149,14 @@ void netvm_stop(void);
  * -ENOBUFS when the NF holds thousands of packets, or what options.start said.
  */
 struct netvm_replay_result {
-	uint64_t received;  /* packets given to the NF */
-	uint64_t sent;      /* verdict next or a destination */
+	uint64_t received; /* packets given to the NF */
+	uint64_t sent;     /* verdict next or a destination */
 	uint64_t dropped;
 	uint64_t consumed;
 	uint64_t injected;  /* packets the NF made itself */
 	uint64_t malformed; /* records that do not fit a buffer: not given to the NF */
 	uint64_t in_flight; /* still held by the NF at the end: 0 unless it forgot some */
-	uint64_t refused;   /* what a host would refuse: not owned, outside its buffer, no verdict */
+	uint64_t refused; /* what a host would refuse: not owned, outside its buffer, no verdict */
 };
 int netvm_replay(const struct netvm_options *options, const char *in, const char *out,
 	struct netvm_replay_result *result);
@@ -173,8 +178,7 @@ void netvm_detach(struct netvm *nf);
  * number received, 0 at the time limit, -ECANCELED when netvm_stop() was called, or the host asked
  * this NF to stop and nothing is left to receive, -ECONNRESET when the host went away.
  */
-int netvm_receive(
-	struct netvm *nf, struct netvm_packet *pkts, unsigned max, uint64_t timeout_ns);
+int netvm_receive(struct netvm *nf, struct netvm_packet *pkts, unsigned max, uint64_t timeout_ns);
 
 /*
  * Stage packets for sending, each by its verdict. There is always room: the ring towards the host
@@ -186,7 +190,8 @@ void netvm_flush(struct netvm *nf);
 
 /*
  * File descriptor for poll(): readable when packets arrive while this queue sleeps, when the host
- * goes away, and on netvm_stop().
+ * goes away, and on netvm_stop(). In a guest, where nobody can ring, it is readable whenever it is
+ * time to look again, every 2 ms at the latest.
  */
 int netvm_fd(const struct netvm *nf);
 
@@ -285,8 +290,8 @@ static inline uint8_t *netvm_data(const struct netvm *nf, const struct netvm_pac
 }
 
 /* Bytes [offset, offset + length) of the packet, or NULL when they reach past its end. */
-static inline void *netvm_at(const struct netvm *nf, const struct netvm_packet *pkt,
-	uint32_t offset, uint32_t length)
+static inline void *netvm_at(
+	const struct netvm *nf, const struct netvm_packet *pkt, uint32_t offset, uint32_t length)
 {
 	uint32_t have = netvm_length(pkt);
 
@@ -299,8 +304,7 @@ static inline void *netvm_at(const struct netvm *nf, const struct netvm_packet *
  * The packet's metadata line (options.meta), else whatever an earlier packet left there. Other NFs
  * of the group can write it: treat its contents as hints.
  */
-static inline struct netvm_meta *netvm_meta(
-	const struct netvm *nf, const struct netvm_packet *pkt)
+static inline struct netvm_meta *netvm_meta(const struct netvm *nf, const struct netvm_packet *pkt)
 {
 	return (struct netvm_meta *)(void *)netvm_slot(nf, pkt);
 }

@@ -1,0 +1,97 @@
+/* Waiting for a QEMU. See listener.h. */
+#include "modules/guest/listener.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACKLOG 8
+
+static void connection(struct listener *listener, int fd)
+{
+	struct ucred who;
+	socklen_t size = sizeof(who);
+	struct peer peer;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size)) {
+		close(fd);
+		return;
+	}
+	peer = (struct peer){who.pid, who.uid};
+	listener->accepted(listener->arg, fd, &peer);
+}
+
+/*
+ * Edge-triggered: out of descriptors, what cannot be accepted waits for the next connection and
+ * the loop does not spin.
+ */
+static void listener_event(evutil_socket_t socket, short what, void *arg)
+{
+	struct listener *listener = arg;
+	int fd;
+
+	(void)socket;
+	(void)what;
+	while (listener->fd >= 0) {
+		fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0)
+			return;
+		connection(listener, fd);
+	}
+}
+
+static int bind_file(struct listener *listener)
+{
+	const struct sockaddr_un *address = &listener->address;
+	struct stat st;
+
+	unlink(address->sun_path);
+	if (bind(listener->fd, (const struct sockaddr *)address, sizeof(*address)) ||
+		stat(address->sun_path, &st))
+		return -errno;
+	listener->inode = st.st_ino;
+	return chmod(address->sun_path, 0666) || listen(listener->fd, BACKLOG) ? -errno : 0;
+}
+
+int listener_open(struct listener *listener, struct event_base *base, const char *path,
+	void (*accepted)(void *, int, const struct peer *), void *arg, struct error *error)
+{
+	int rc;
+
+	*listener = (struct listener){
+		.fd = -1, .address.sun_family = AF_UNIX, .accepted = accepted, .arg = arg};
+	if (strlen(path) >= sizeof(listener->address.sun_path))
+		return error_set(error, ENAMETOOLONG, "", "use a shorter --run-dir or name",
+			"%s is longer than %zu bytes", path,
+			sizeof(listener->address.sun_path) - 1);
+	strcpy(listener->address.sun_path, path);
+	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	rc = listener->fd < 0 ? -errno : bind_file(listener);
+	if (!rc) {
+		listener->event = event_new(
+			base, listener->fd, EV_READ | EV_PERSIST | EV_ET, listener_event, listener);
+		if (!listener->event || event_add(listener->event, NULL))
+			rc = -ENOMEM;
+	}
+	if (!rc)
+		return 0;
+	listener_close(listener);
+	return error_set(error, -rc, "", "", "%s: %s", path, strerror(-rc));
+}
+
+void listener_close(struct listener *listener)
+{
+	struct stat st;
+
+	if (listener->event)
+		event_free(listener->event);
+	if (listener->fd >= 0)
+		close(listener->fd);
+	if (listener->inode && stat(listener->address.sun_path, &st) == 0 &&
+		st.st_ino == listener->inode)
+		unlink(listener->address.sun_path);
+	*listener = (struct listener){.fd = -1};
+}

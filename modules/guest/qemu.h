@@ -1,0 +1,46 @@
+/*
+ * The command line of a guest's QEMU, and the same devices for libvirt. Called by
+ * modules/nf/guest.c; pure functions, but for the measured clock.
+ */
+#ifndef NETVM_MODULES_GUEST_QEMU_H
+#define NETVM_MODULES_GUEST_QEMU_H
+
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "common/error.h"
+
+/* What makes one guest. */
+struct qemu_guest {
+	const char *name;
+	const char *service;
+	const char *program;  /* QEMU's binary */
+	const char *boot;     /* a folder of an image (vmlinux, initramfs, cmdline), or a disk */
+	char *const *command; /* words for the NF inside, behind the kernel's --; NULL: the image
+				 knows */
+	const char *accel;    /* auto, kvm, tcg */
+	unsigned memory_mb;
+	unsigned vcpus;
+	unsigned n_vectors;         /* of the channel's device */
+	const char *channel_socket; /* where QEMU connects to the daemon */
+	const char *group_socket;
+	const char *qmp_socket;
+};
+
+/*
+ * All words of the command line. New reference in *list. Errors: -ENOENT, -EINVAL what
+ * `boot` names is no image; -E2BIG.
+ */
+int qemu_arguments(const struct qemu_guest *guest, json_t **list, struct error *error);
+
+/* Only the two devices, to be added to somebody else's command line. New reference. */
+json_t *qemu_devices(const struct qemu_guest *guest);
+
+/* The same as elements of <devices> in a libvirt domain, a text. New reference. */
+json_t *qemu_libvirt(const struct qemu_guest *guest);
+
+/* Whether these words can be handed over on a kernel's command line. */
+int qemu_check_command(char *const *argv, struct error *error);
+
+#endif

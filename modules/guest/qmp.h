@@ -1,0 +1,39 @@
+/*
+ * A client of QEMU's monitor: hears what happens to a guest, asks for few things. Called by
+ * modules/nf/guest.c.
+ *
+ *   QEMU ── greeting ──► qmp_capabilities ──► answers and events, one JSON object a line
+ *
+ * What QEMU says is bad input: lines are bounded, everything but an object of the kinds known here
+ * ends the connection. Nothing waits: a command that does not fit into the socket is an error.
+ *
+ * Source: QEMU, docs/interop/qmp-spec.txt.
+ * Thread-safety: the manager's thread.
+ */
+#ifndef NETVM_MODULES_GUEST_QMP_H
+#define NETVM_MODULES_GUEST_QMP_H
+
+#include <jansson.h>
+
+struct event_base;
+struct qmp;
+
+#define QMP_LINE_MAX 16384 /* the greeting and the events have a few hundred bytes */
+
+struct qmp_hooks {
+	/* `data` may be NULL. Neither hook may close the monitor. */
+	void (*event)(void *arg, const char *name, const json_t *data);
+	/* It refused a command: QEMU's sentence. */
+	void (*refused)(void *arg, const char *text);
+};
+
+/* Takes over the connected, non-blocking `fd`, also when it fails: -ENOMEM. */
+int qmp_open(struct event_base *base, int fd, const struct qmp_hooks *hooks, void *arg,
+	struct qmp **qmp);
+/* NULL is fine. */
+void qmp_close(struct qmp *qmp);
+
+/* A command without arguments. Errors: -ENOTCONN no greeting yet, or gone; errno of send. */
+int qmp_execute(struct qmp *qmp, const char *command);
+
+#endif

@@ -1,0 +1,476 @@
+/* A guest's devices and its session. See guest.h. */
+#include "modules/nf/guest.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "abi/guest.h"
+#include "manager/events.h"
+#include "manager/module.h"
+#include "modules/guest/ivshmem.h"
+#include "modules/guest/qemu.h"
+#include "modules/guest/qmp.h"
+#include "modules/nf/hello.h"
+
+#define FOLDER        "guest"
+#define BELL_PAUSE_US 5000
+#define PATH_BYTES    (PATH_MAX + 64)
+
+struct guest {
+	struct guest_options options;
+
+	/* One QEMU's: made again for the next one. */
+	int channel_fd;
+	size_t channel_bytes;
+	struct netvm_channel *channel; /* the header, for its state */
+	unsigned n_vectors;
+	int vector_fd[1 + NETVM_WORKERS_MAX];
+	struct event *bell, *pause; /* vector 0; until it is listened to again */
+	struct ivshmem *channel_device, *group_device;
+	struct listener monitor;
+	struct qmp *qmp;
+	bool is_here; /* QEMU has the channel */
+	struct peer peer;
+	char fault[48];
+
+	struct event *renew;
+	struct session *offered;  /* until somebody attaches */
+	struct session *attached; /* the owner's */
+};
+
+static void tell(const struct guest *guest, const char *kind, const char *text)
+{
+	char object[8 + NETVM_NAME_BYTES];
+
+	snprintf(object, sizeof(object), "nfs.%s", guest->options.settings->name);
+	events_add(kind, object, "%s", text);
+}
+
+/* ---- the session ----------------------------------------------------------------------------- */
+
+static int offer(struct guest *guest)
+{
+	return session_create_over(guest->channel_fd, guest->channel_bytes,
+		guest->vector_fd + NETVM_GUEST_WORKER(0), guest->n_vectors - 1, &guest->offered);
+}
+
+static void offer_again(struct guest *guest)
+{
+	if (offer(guest))
+		tell(guest, "nf-refused", "no room to offer the guest its channel again");
+}
+
+static void hello(struct guest *guest)
+{
+	const struct attach_hooks *hooks = guest->options.hooks;
+	struct session *session = guest->offered;
+	struct attach_request request = {
+		.pid = guest->peer.pid,
+		.uid = guest->peer.uid,
+		.guest = guest,
+	};
+	char text[NETVM_TEXT_BYTES] = "";
+	struct attach_grant grant = {0};
+
+	guest->offered = NULL;
+	session->peer_pid = guest->peer.pid;
+	session->peer_uid = guest->peer.uid;
+	if (hello_answer(session, guest->options.manager->engine, hooks->admit, &request, &grant,
+		    text)) {
+		tell(guest, "nf-refused", text);
+		session_destroy(session);
+		return;
+	}
+	session->owner = grant.owner;
+	guest->attached = session;
+	hooks->attached(grant.owner, session);
+}
+
+/* The end of this may be the end of the guest. */
+static void look(struct guest *guest)
+{
+	uint32_t state = __atomic_load_n(&guest->channel->state, __ATOMIC_ACQUIRE);
+
+	if (guest->attached && state != NETVM_STATE_READY)
+		guest->options.hooks->gone(guest->options.owner, guest->attached,
+			state == NETVM_STATE_GONE ? "" : "it changed the state of its channel");
+	else if (guest->attached)
+		return;
+	else if (guest->offered && state == NETVM_STATE_HELLO)
+		hello(guest);
+	else if (!guest->offered && (state == NETVM_STATE_GONE || state == NETVM_STATE_REFUSED))
+		offer_again(guest);
+}
+
+void guest_session_closed(struct guest *guest)
+{
+	if (!guest)
+		return;
+	guest->attached = NULL;
+	if (guest->is_here &&
+		__atomic_load_n(&guest->channel->state, __ATOMIC_ACQUIRE) == NETVM_STATE_GONE)
+		offer_again(guest);
+}
+
+/* ---- doorbell -------------------------------------------------------------------------------- */
+
+static void bell_event(evutil_socket_t fd, short what, void *arg)
+{
+	const struct timeval pause = {0, BELL_PAUSE_US};
+	struct guest *guest = arg;
+	uint64_t count;
+	struct iovec part = {&count, sizeof(count)};
+
+	(void)what;
+	(void)!preadv2(fd, &part, 1, -1, RWF_NOWAIT);
+	event_del(guest->bell);
+	event_add(guest->pause, &pause);
+	look(guest);
+}
+
+static void pause_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct guest *guest = arg;
+
+	(void)fd;
+	(void)what;
+	event_add(guest->bell, NULL);
+}
+
+/* ---- QEMU ------------------------------------------------------------------------------------ */
+
+static bool peer_allowed(void *arg, const struct peer *peer)
+{
+	struct guest *guest = arg;
+
+	return guest->options.allowed(guest->options.owner, peer);
+}
+
+static void qemu_connected(void *arg, const struct peer *peer)
+{
+	struct guest *guest = arg;
+
+	guest->peer = *peer;
+	guest->is_here = true;
+}
+
+/* What it had stays with nobody: the next one gets a fresh channel. */
+static void qemu_gone(void *arg)
+{
+	const struct guest_options *options = &((struct guest *)arg)->options;
+	struct guest *guest = arg;
+
+	guest->is_here = false;
+	if (options->settings->external)
+		event_active(guest->renew, EV_TIMEOUT, 0);
+	if (guest->attached)
+		options->hooks->gone(options->owner, guest->attached, "");
+}
+
+static void monitor_said(void *arg, const char *name, const json_t *data)
+{
+	const char *reason = json_string_value(json_object_get(data, "reason"));
+	struct guest *guest = arg;
+
+	if (strcmp(name, "SHUTDOWN") == 0 && reason &&
+		(strcmp(reason, "guest-reset") == 0 || strcmp(reason, "guest-panic") == 0))
+		snprintf(guest->fault, sizeof(guest->fault), "the guest ended by %s", reason);
+	else if (strcmp(name, "GUEST_PANICKED") == 0)
+		tell(guest, "guest-panic", "the guest's kernel panicked");
+	else if (strcmp(name, "STOP") == 0)
+		tell(guest, "guest-paused", "QEMU has stopped the guest");
+	else if (strcmp(name, "RESUME") == 0)
+		tell(guest, "guest-resumed", "the guest goes on");
+}
+
+static void monitor_refused(void *arg, const char *text)
+{
+	tell(arg, "guest-monitor", text);
+}
+
+static const struct qmp_hooks monitor_hooks = {monitor_said, monitor_refused};
+
+static void monitor_connected(void *arg, int fd, const struct peer *peer)
+{
+	struct guest *guest = arg;
+
+	if (guest->qmp || !peer_allowed(guest, peer))
+		close(fd);
+	else
+		qmp_open(guest->options.manager->base, fd, &monitor_hooks, guest, &guest->qmp);
+}
+
+void guest_power_down(struct guest *guest)
+{
+	if (guest)
+		qmp_execute(guest->qmp, "system_powerdown");
+}
+
+const char *guest_fault(const struct guest *guest)
+{
+	return guest ? guest->fault : "";
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static int channel_open(struct guest *guest)
+{
+	const struct guest_options *options = &guest->options;
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	struct netvm_layout layout;
+	void *header;
+
+	nf_layout(options->manager->engine, options->pool, options->settings->ring_words,
+		options->settings->stock_words, options->settings->n_queues, &layout);
+	guest->channel_bytes = ivshmem_size(layout.channel_bytes);
+	guest->channel_fd = memfd_create("netvm-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (guest->channel_fd < 0 || ftruncate(guest->channel_fd, (off_t)guest->channel_bytes) ||
+		fallocate(guest->channel_fd, 0, 0, (off_t)layout.channel_bytes) ||
+		fcntl(guest->channel_fd, F_ADD_SEALS, seals))
+		return -errno;
+	header = mmap(NULL, sizeof(*guest->channel), PROT_READ | PROT_WRITE, MAP_SHARED,
+		guest->channel_fd, 0);
+	if (header == MAP_FAILED)
+		return -errno;
+	guest->channel = header;
+	return 0;
+}
+
+static int vectors_open(struct guest *guest)
+{
+	struct event_base *base = guest->options.manager->base;
+
+	guest->n_vectors = NETVM_GUEST_WORKER(engine_n_workers(guest->options.manager->engine));
+	for (unsigned i = 0; i < guest->n_vectors; i++) {
+		guest->vector_fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (guest->vector_fd[i] < 0)
+			return -errno;
+	}
+	guest->bell = event_new(
+		base, guest->vector_fd[NETVM_GUEST_STATE], EV_READ | EV_PERSIST, bell_event, guest);
+	guest->pause = evtimer_new(base, pause_event, guest);
+	return guest->bell && guest->pause && event_add(guest->bell, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+/* ---- devices --------------------------------------------------------------------------------- */
+
+static void socket_path(char path[PATH_BYTES], const struct manager *manager,
+	const struct nf_settings *settings, const char *what)
+{
+	snprintf(path, PATH_BYTES, "%s/" FOLDER "/%s.%s", manager->run_dir, settings->name, what);
+}
+
+static int device_open(struct guest *guest, const char *what, int memory_fd, unsigned n_vectors,
+	struct ivshmem **device, struct error *error)
+{
+	const struct guest_options *options = &guest->options;
+	char path[PATH_BYTES];
+	struct ivshmem_options device_options = {
+		.base = options->manager->base,
+		.path = path,
+		.memory_fd = memory_fd,
+		.n_vectors = n_vectors,
+		.allowed = peer_allowed,
+		.connected = n_vectors ? qemu_connected : NULL,
+		.gone = qemu_gone,
+		.arg = guest,
+	};
+	int rc;
+
+	socket_path(path, options->manager, options->settings, what);
+	memcpy(device_options.vector_fd, guest->vector_fd, n_vectors * sizeof(int));
+	rc = ivshmem_open(&device_options, device, error);
+	if (rc)
+		error_prefix(error, what);
+	return rc;
+}
+
+static int monitor_open(struct guest *guest, struct error *error)
+{
+	const struct guest_options *options = &guest->options;
+	char path[PATH_BYTES];
+
+	if (options->settings->external)
+		return 0;
+	socket_path(path, options->manager, options->settings, "qmp");
+	return listener_open(
+		&guest->monitor, options->manager->base, path, monitor_connected, guest, error);
+}
+
+static void parts_close(struct guest *guest)
+{
+	session_destroy(guest->offered);
+	guest->offered = NULL;
+	ivshmem_close(guest->channel_device);
+	ivshmem_close(guest->group_device);
+	guest->channel_device = guest->group_device = NULL;
+	listener_close(&guest->monitor);
+	qmp_close(guest->qmp);
+	guest->qmp = NULL;
+	if (guest->bell)
+		event_free(guest->bell);
+	if (guest->pause)
+		event_free(guest->pause);
+	guest->bell = guest->pause = NULL;
+	for (unsigned i = 0; i < guest->n_vectors; i++)
+		if (guest->vector_fd[i] >= 0)
+			close(guest->vector_fd[i]);
+	if (guest->channel)
+		munmap(guest->channel, sizeof(*guest->channel));
+	if (guest->channel_fd >= 0)
+		close(guest->channel_fd);
+	guest->channel = NULL;
+	guest->channel_fd = -1;
+}
+
+static int parts_open(struct guest *guest, struct error *error)
+{
+	int rc;
+
+	memset(guest->vector_fd, -1, sizeof(guest->vector_fd));
+	rc = channel_open(guest);
+	if (!rc)
+		rc = vectors_open(guest);
+	if (!rc)
+		rc = offer(guest);
+	if (rc)
+		return error_set(
+			error, -rc, "", "", "a guest's channel and doorbells: %s", strerror(-rc));
+	rc = device_open(guest, "channel", guest->channel_fd, guest->n_vectors,
+		&guest->channel_device, error);
+	if (!rc)
+		rc = device_open(
+			guest, "group", guest->options.pool->memfd, 0, &guest->group_device, error);
+	return rc ? rc : monitor_open(guest, error);
+}
+
+static void renew_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct guest *guest = arg;
+	struct error error = {0};
+
+	(void)fd;
+	(void)what;
+	parts_close(guest);
+	if (parts_open(guest, &error)) {
+		parts_close(guest);
+		tell(guest, "nf-refused", error.message);
+	}
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static int folder_make(const struct manager *manager, struct error *error)
+{
+	char path[PATH_BYTES];
+
+	snprintf(path, sizeof(path), "%s/" FOLDER, manager->run_dir);
+	if (mkdir(path, 0755) && errno != EEXIST)
+		return error_set(error, errno, "", "", "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+int guest_open(const struct guest_options *options, struct guest **guest, struct error *error)
+{
+	struct guest *made;
+	int rc = folder_make(options->manager, error);
+
+	if (rc)
+		return rc;
+	made = calloc(1, sizeof(*made));
+	if (!made)
+		return error_set(error, ENOMEM, "", "", "no memory for a guest");
+	made->options = *options;
+	made->channel_fd = made->monitor.fd = -1;
+	made->renew = evtimer_new(options->manager->base, renew_event, made);
+	rc = made->renew ? parts_open(made, error)
+			 : error_set(error, ENOMEM, "", "", "no memory for a guest");
+	if (rc) {
+		guest_close(made);
+		return rc;
+	}
+	*guest = made;
+	return 0;
+}
+
+void guest_close(struct guest *guest)
+{
+	if (!guest)
+		return;
+	parts_close(guest);
+	if (guest->renew)
+		event_free(guest->renew);
+	free(guest);
+}
+
+/* ---- QEMU's command line --------------------------------------------------------------------- */
+
+struct paths {
+	char channel[PATH_BYTES], group[PATH_BYTES], qmp[PATH_BYTES];
+};
+
+static struct qemu_guest describe(
+	const struct manager *manager, const struct nf_settings *settings, struct paths *paths)
+{
+	const json_t *fields = json_object_get(settings->object, "guest");
+
+	socket_path(paths->channel, manager, settings, "channel");
+	socket_path(paths->group, manager, settings, "group");
+	socket_path(paths->qmp, manager, settings, "qmp");
+	return (struct qemu_guest){
+		.name = settings->name,
+		.service = settings->service,
+		.program = settings->program,
+		.boot = value_text(fields, "boot"),
+		.command = settings->command.argv,
+		.accel = value_text(fields, "accel"),
+		.memory_mb = (unsigned)value_int(fields, "memory_mb"),
+		.vcpus = (unsigned)value_int(fields, "vcpus"),
+		.n_vectors = NETVM_GUEST_WORKER(engine_n_workers(manager->engine)),
+		.channel_socket = paths->channel,
+		.group_socket = paths->group,
+		.qmp_socket = paths->qmp,
+	};
+}
+
+int guest_arguments(const struct manager *manager, const struct nf_settings *settings,
+	json_t **words, struct error *error)
+{
+	struct paths paths;
+	const struct qemu_guest guest = describe(manager, settings, &paths);
+
+	return qemu_arguments(&guest, words, error);
+}
+
+int guest_show(const struct manager *manager, const struct nf_settings *settings, json_t **shown,
+	struct error *error)
+{
+	struct paths paths;
+	const struct qemu_guest guest = describe(manager, settings, &paths);
+	json_t *words;
+	int rc = 0;
+
+	if (!settings->guest)
+		return error_set(error, EINVAL, "name",
+			"one with image: guest or image: external-guest", "the NF %s is no guest",
+			settings->name);
+	if (settings->external)
+		words = qemu_devices(&guest);
+	else
+		rc = qemu_arguments(&guest, &words, error);
+	if (!rc)
+		*shown = json_pack("{s:s, s:s, s:o, s:o}", "name", settings->name, "image",
+			value_text(settings->object, "image"), "qemu", words, "libvirt",
+			qemu_libvirt(&guest));
+	return rc;
+}

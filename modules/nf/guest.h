@@ -1,0 +1,70 @@
+/*
+ * The devices of one guest and the session over them. Called by instance.c and control.c.
+ *
+ *      daemon                              QEMU                     guest
+ *   NAME.channel ◄── ivshmem ── channel ── BAR 2 ──────────────────► NF: hello, rings
+ *   NAME.group   ◄── ivshmem ── group's memory ── BAR 2 ───────────► NF: packets
+ *   NAME.qmp     ◄── monitor ── events, system_powerdown
+ *
+ * The sockets lie in RUN_DIR/guest. A guest may be told from where its QEMU comes from: `image:
+ * guest` is started by the daemon and only that process may connect; `image: external-guest` waits
+ * for one that somebody else starts, of the declared user, and again for the next when it ends.
+ *
+ * What a connection is to a process, the channel's state is to a guest. Its doorbell of vector 0
+ * says: look at it. At most 200 times a second this is done, so a guest that rings for ever costs
+ * nothing much.
+ *
+ *   OFFERED ── hello ──► READY ── the NF leaves: GONE, QEMU ends ──► gone() ──► OFFERED again
+ *                   └──► REFUSED ── the NF leaves ────────────────────────────► OFFERED again
+ *
+ * QEMU shares the eventfds and could make them blocking: the workers only wait on them, and the
+ * one of vector 0 is read with RWF_NOWAIT. Nothing is ever written to what it shares.
+ *
+ * Thread-safety: the manager's thread.
+ */
+#ifndef NETVM_MODULES_NF_GUEST_H
+#define NETVM_MODULES_NF_GUEST_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+#include "modules/nf/attach.h"
+#include "modules/nf/settings.h"
+
+struct guest;
+struct manager;
+struct peer;
+
+struct guest_options {
+	const struct manager *manager;
+	const struct nf_settings *settings; /* borrowed */
+	struct buffer_pool *pool;
+	const struct attach_hooks *hooks; /* as for the NF socket; admit() gets request->guest */
+	bool (*allowed)(void *owner, const struct peer *peer); /* to be this guest's QEMU */
+	void *owner;                                           /* for allowed() and gone() */
+};
+
+/* Memory and sockets, ready for a QEMU. Errors: no room; the group's memory cannot be a BAR. */
+int guest_open(const struct guest_options *options, struct guest **guest, struct error *error);
+/* Its session is closed already. NULL is fine. */
+void guest_close(struct guest *guest);
+
+/* The owner has closed the session it got by attached(). NULL is fine. */
+void guest_session_closed(struct guest *guest);
+
+/* Press the guest's power button, if its monitor listens. NULL is fine. */
+void guest_power_down(struct guest *guest);
+
+/* How the guest ended if not by powering off: a panic, a reset. Else "". */
+const char *guest_fault(const struct guest *guest);
+
+/* The command line that starts it: see qemu_arguments(). New reference in *words. */
+int guest_arguments(const struct manager *manager, const struct nf_settings *settings,
+	json_t **words, struct error *error);
+
+/* What guest.show answers. New reference in *shown. */
+int guest_show(const struct manager *manager, const struct nf_settings *settings, json_t **shown,
+	struct error *error);
+
+#endif

@@ -1,0 +1,480 @@
+/*
+ * The transport of guests: the channel and the group memory are BAR 2 of two ivshmem devices, found
+ * in sysfs and mapped through it, with no kernel module; see abi/guest.h. Called by attachment.c.
+ *
+ * The address is "pci", or "pci:FOLDER" for another folder than /sys/bus/pci/devices. Nothing here
+ * needs a real device: the tests give a folder of plain files.
+ *
+ * There is no doorbell into a guest, so a queue that sleeps gets a timer for one.
+ */
+#include "transport.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <netvm/abi/guest.h>
+
+#include "failure.h"
+#include "stop.h"
+
+#define FOLDER_DEFAULT "/sys/bus/pci/devices"
+#define DEVICES_MAX    16u
+#define NAME_BYTES     64u
+
+/* A device that is being plugged shows its folder first and its BARs a little later. */
+#define PLUG_TIMEOUT_S   1
+#define ANSWER_TIMEOUT_S 5
+#define LOOK_AGAIN_MS    2
+
+#define DOZE_LEAST_NS 50000u
+#define DOZE_MOST_NS  2000000u
+
+struct mapping {
+	uint8_t *memory;
+	size_t bytes;
+};
+
+struct pci {
+	const char *folder;       /* only while attaching */
+	char channel[NAME_BYTES]; /* the channel's device */
+	struct mapping registers; /* BAR 0's page */
+	volatile uint32_t *doorbell;
+};
+
+/* Names of the ivshmem devices. */
+struct devices {
+	unsigned n;
+	char name[DEVICES_MAX][NAME_BYTES];
+};
+
+/* ---- sysfs --------------------------------------------------------------------------------- */
+
+static int file_open(const char *folder, const char *device, const char *file, int flags)
+{
+	char path[512];
+	int n = snprintf(path, sizeof(path), "%s/%s/%s", folder, device, file);
+	int fd;
+
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return failure_set(ENAMETOOLONG, "%s: the path is too long", folder);
+	fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? failure_set(errno, "%s: %m", path) : fd;
+}
+
+/* The first number of a file of hexadecimal numbers; 0 when there is none. */
+static uint64_t number_read(const char *folder, const char *device, const char *file)
+{
+	int fd = file_open(folder, device, file, O_RDONLY);
+	char text[64] = "";
+
+	if (fd < 0)
+		return 0;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	return strtoull(text, NULL, 16);
+}
+
+static bool is_ivshmem(const char *folder, const char *device)
+{
+	return number_read(folder, device, "vendor") == NETVM_GUEST_PCI_VENDOR &&
+	       number_read(folder, device, "device") == NETVM_GUEST_PCI_DEVICE;
+}
+
+static void devices_list(const char *folder, struct devices *devices)
+{
+	DIR *listing = opendir(folder);
+	struct dirent *entry;
+
+	devices->n = 0;
+	if (!listing)
+		return;
+	while (devices->n < DEVICES_MAX && (entry = readdir(listing))) {
+		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= NAME_BYTES ||
+			!is_ivshmem(folder, entry->d_name))
+			continue;
+		strcpy(devices->name[devices->n++], entry->d_name);
+	}
+	closedir(listing);
+}
+
+/* Let the device answer to reads and writes of its memory; that is all the driver it needs. */
+static int device_enable(const char *folder, const char *device)
+{
+	int result = 0;
+	int fd;
+
+	if (number_read(folder, device, "enable") != 0)
+		return 0; /* the kernel counts: once is enough */
+	fd = file_open(folder, device, "enable", O_WRONLY);
+	if (fd < 0)
+		return fd;
+	if (write(fd, "1", 1) < 0)
+		result = failure_set(errno, "%s/%s/enable: %m", folder, device);
+	close(fd);
+	return result;
+}
+
+static size_t bar_bytes(const char *folder, const char *device, const char *bar)
+{
+	int fd = file_open(folder, device, bar, O_RDWR);
+	struct stat status = {0};
+
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &status) < 0)
+		status.st_size = 0;
+	close(fd);
+	return (size_t)status.st_size;
+}
+
+/*
+ * Map the first `bytes` of a BAR. Never resourceN_wc, though it can be faster: stores to
+ * write-combining memory may overtake each other, and rings live from their order.
+ */
+static int bar_map(const char *folder, const char *device, const char *bar, size_t bytes,
+	struct mapping *mapping)
+{
+	int fd = file_open(folder, device, bar, O_RDWR);
+	void *memory;
+
+	if (fd < 0)
+		return fd;
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (memory == MAP_FAILED)
+		return failure_set(
+			errno, "%s/%s/%s: mmap of %zu bytes: %m", folder, device, bar, bytes);
+	*mapping = (struct mapping){memory, bytes};
+	return 0;
+}
+
+static void mapping_close(struct mapping *mapping)
+{
+	if (mapping->memory)
+		munmap(mapping->memory, mapping->bytes);
+	*mapping = (struct mapping){0};
+}
+
+/* The registers fill less than a page and may start within one. */
+static int registers_map(struct pci *pci)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t start = number_read(pci->folder, pci->channel, "resource") & (page - 1);
+	int result = bar_map(pci->folder, pci->channel, "resource0", page, &pci->registers);
+
+	if (result < 0)
+		return result;
+	pci->doorbell =
+		(volatile uint32_t *)(void *)(pci->registers.memory + start + NETVM_GUEST_DOORBELL);
+	return 0;
+}
+
+static void doorbell_ring(const struct pci *pci, uint32_t vector)
+{
+	__atomic_store_n(pci->doorbell, NETVM_GUEST_RING(vector), __ATOMIC_RELEASE);
+}
+
+/* ---- which is which ------------------------------------------------------------------------ */
+
+/*
+ * Buffers may hold anything, also a forged channel. But only NFs of its group can put it there, and
+ * all they gain is that their neighbour's attach fails: two channels are an error.
+ */
+static bool is_channel(const char *folder, const char *device)
+{
+	struct mapping header = {0};
+	const struct netvm_channel *channel;
+	bool found;
+
+	if (device_enable(folder, device) < 0 ||
+		bar_bytes(folder, device, "resource2") < sizeof(*channel) ||
+		bar_map(folder, device, "resource2", sizeof(*channel), &header) < 0)
+		return false;
+	channel = (const struct netvm_channel *)(void *)header.memory;
+	found = channel->magic == NETVM_CHANNEL_MAGIC &&
+		channel->header_bytes >= sizeof(*channel) &&
+		__atomic_load_n(&channel->state, __ATOMIC_ACQUIRE) == NETVM_STATE_OFFERED;
+	mapping_close(&header);
+	return found;
+}
+
+/* -EAGAIN: not there yet. */
+static int channel_find(struct pci *pci)
+{
+	struct devices devices;
+	unsigned n_found = 0;
+
+	devices_list(pci->folder, &devices);
+	for (unsigned i = 0; i < devices.n; i++) {
+		if (!is_channel(pci->folder, devices.name[i]))
+			continue;
+		strcpy(pci->channel, devices.name[i]);
+		n_found++;
+	}
+	if (n_found > 1)
+		return failure_set(EPROTO, "%u ivshmem devices offer a channel, not one", n_found);
+	return n_found == 1 && devices.n > 1 ? 0 : -EAGAIN;
+}
+
+static int nothing_found(const struct pci *pci)
+{
+	struct mapping probe = {0};
+	struct devices devices;
+	int result;
+
+	devices_list(pci->folder, &devices);
+	if (devices.n == 0)
+		return failure_set(ENOENT, "no ivshmem device (PCI id %04x:%04x) in %s",
+			NETVM_GUEST_PCI_VENDOR, NETVM_GUEST_PCI_DEVICE, pci->folder);
+	/* What kept us from looking: a BAR without an address, no right, a kernel that is locked
+	 * down. */
+	result = bar_map(pci->folder, devices.name[0], "resource2", 1, &probe);
+	mapping_close(&probe);
+	if (result < 0)
+		return result;
+	if (pci->channel[0])
+		return failure_set(ENOENT,
+			"%s holds a channel, but there is no second ivshmem "
+			"device with the group memory",
+			pci->channel);
+	return failure_set(ECONNREFUSED,
+		"none of %u ivshmem devices offers a NetVM channel: there is no daemon behind them",
+		devices.n);
+}
+
+/* The smallest of the others that holds the group memory. -EAGAIN: not there yet. */
+static int group_find(const struct pci *pci, uint64_t group_bytes, char name[NAME_BYTES])
+{
+	struct devices devices;
+	size_t best = SIZE_MAX;
+
+	devices_list(pci->folder, &devices);
+	for (unsigned i = 0; i < devices.n; i++) {
+		size_t size = bar_bytes(pci->folder, devices.name[i], "resource2");
+
+		if (strcmp(devices.name[i], pci->channel) == 0 || size < group_bytes ||
+			size >= best)
+			continue;
+		best = size;
+		strcpy(name, devices.name[i]);
+	}
+	return best == SIZE_MAX ? -EAGAIN : 0;
+}
+
+/* ---- open ---------------------------------------------------------------------------------- */
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+/* False when it is time to stop or too late. */
+static bool look_again(uint64_t deadline_ms)
+{
+	struct pollfd stop = {.fd = stop_fd(), .events = POLLIN};
+
+	(void)poll(&stop, 1, LOOK_AGAIN_MS);
+	return !stop_requested() && now_ms() < deadline_ms;
+}
+
+static int channel_wait(struct pci *pci)
+{
+	uint64_t deadline_ms = now_ms() + PLUG_TIMEOUT_S * 1000u;
+	int result;
+
+	do {
+		result = channel_find(pci);
+	} while (result == -EAGAIN && look_again(deadline_ms));
+	if (result != -EAGAIN)
+		return result;
+	return stop_requested() ? failure_set(ECANCELED, "stopped while attaching")
+				: nothing_found(pci);
+}
+
+static int channel_map(struct transport *transport)
+{
+	const struct pci *pci = transport->pci;
+	struct mapping channel = {0};
+	int result = bar_map(pci->folder, pci->channel, "resource2",
+		bar_bytes(pci->folder, pci->channel, "resource2"), &channel);
+
+	transport->channel = (struct netvm_channel *)(void *)channel.memory;
+	transport->channel_bytes = channel.bytes;
+	return result;
+}
+
+/* No doorbell rings: `state` says that we leave, and the host is told to look. */
+static void leave(struct transport *transport)
+{
+	uint32_t state = __atomic_load_n(&transport->channel->state, __ATOMIC_ACQUIRE);
+
+	if (state == NETVM_STATE_HELLO || state == NETVM_STATE_READY)
+		__atomic_store_n(&transport->channel->state, NETVM_STATE_GONE, __ATOMIC_RELEASE);
+	doorbell_ring(transport->pci, NETVM_GUEST_STATE);
+}
+
+static void pci_close(struct transport *transport)
+{
+	struct pci *pci = transport->pci;
+
+	for (unsigned i = 0; i < transport->n_queue_fds; i++)
+		close(transport->queue_fd[i]);
+	if (transport->channel) {
+		leave(transport);
+		munmap(transport->channel, transport->channel_bytes);
+	}
+	if (transport->group)
+		munmap(transport->group, transport->group_bytes);
+	mapping_close(&pci->registers);
+	free(pci);
+	*transport = (struct transport){.ops = transport->ops, .channel_fd = -1, .host_fd = -1};
+}
+
+static int pci_open(struct transport *transport, const char *address)
+{
+	struct pci *pci = calloc(1, sizeof(*pci));
+	int result;
+
+	if (!pci)
+		return failure_set(ENOMEM, "no memory to attach");
+	transport->pci = pci;
+	pci->folder = pci_folder(address);
+	result = channel_wait(pci);
+	if (result == 0)
+		result = registers_map(pci);
+	if (result == 0)
+		result = channel_map(transport);
+	if (result < 0)
+		pci_close(transport);
+	return result;
+}
+
+/* ---- greet --------------------------------------------------------------------------------- */
+
+static int answer_wait(const struct transport *transport)
+{
+	uint64_t deadline_ms = now_ms() + ANSWER_TIMEOUT_S * 1000u;
+
+	doorbell_ring(transport->pci, NETVM_GUEST_STATE);
+	while (__atomic_load_n(&transport->channel->state, __ATOMIC_ACQUIRE) == NETVM_STATE_HELLO) {
+		if (look_again(deadline_ms))
+			continue;
+		return stop_requested() ? failure_set(ECANCELED, "stopped while attaching")
+					: failure_set(ETIMEDOUT,
+						  "the daemon did not answer within %d seconds",
+						  ANSWER_TIMEOUT_S);
+	}
+	return 0;
+}
+
+static int group_wait(const struct pci *pci, uint64_t group_bytes, char name[NAME_BYTES])
+{
+	uint64_t deadline_ms = now_ms() + PLUG_TIMEOUT_S * 1000u;
+
+	while (group_find(pci, group_bytes, name) < 0) {
+		if (look_again(deadline_ms))
+			continue;
+		if (stop_requested())
+			return failure_set(ECANCELED, "stopped while attaching");
+		return failure_set(EPROTO,
+			"no ivshmem device has the %llu bytes of the group memory",
+			(unsigned long long)group_bytes);
+	}
+	return device_enable(pci->folder, name);
+}
+
+static int group_map(struct transport *transport)
+{
+	const struct pci *pci = transport->pci;
+	char name[NAME_BYTES];
+	struct mapping group = {0};
+	int result = group_wait(pci, transport->channel->layout.group_bytes, name);
+
+	if (result == 0)
+		result = bar_map(pci->folder, name, "resource2",
+			bar_bytes(pci->folder, name, "resource2"), &group);
+	transport->group = group.memory;
+	transport->group_bytes = group.bytes;
+	return result;
+}
+
+static int timers_create(struct transport *transport, unsigned n_queues)
+{
+	for (unsigned i = 0; i < n_queues; i++) {
+		int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+		if (fd < 0)
+			return failure_set(errno, "timerfd: %m");
+		transport->queue_fd[transport->n_queue_fds++] = fd;
+	}
+	return 0;
+}
+
+static int pci_greet(struct transport *transport, unsigned n_queues)
+{
+	int result = answer_wait(transport);
+
+	if (result < 0 ||
+		__atomic_load_n(&transport->channel->state, __ATOMIC_ACQUIRE) != NETVM_STATE_READY)
+		return result;
+	result = group_map(transport);
+	return result < 0 ? result : timers_create(transport, n_queues);
+}
+
+/* ---- doorbells ----------------------------------------------------------------------------- */
+
+static void pci_ring(struct transport *transport, unsigned worker)
+{
+	doorbell_ring(transport->pci, NETVM_GUEST_WORKER(worker));
+}
+
+/* A quarter of the time already idle: the first packet after a pause is late by no more. */
+static void pci_doze(struct transport *transport, unsigned queue, uint64_t idle_ns)
+{
+	uint64_t ns = idle_ns / 4 < DOZE_LEAST_NS ? DOZE_LEAST_NS : idle_ns / 4;
+	struct itimerspec once = {
+		.it_value.tv_nsec = (long)(ns < DOZE_MOST_NS ? ns : DOZE_MOST_NS),
+	};
+
+	(void)timerfd_settime(transport->queue_fd[queue], 0, &once, NULL);
+}
+
+const struct transport_ops transport_pci = {
+	.open = pci_open,
+	.greet = pci_greet,
+	.ring = pci_ring,
+	.doze = pci_doze,
+	.close = pci_close,
+};
+
+/* ---- addresses ----------------------------------------------------------------------------- */
+
+const char *pci_folder(const char *address)
+{
+	if (strncmp(address, "pci", 3) != 0 || (address[3] != '\0' && address[3] != ':'))
+		return NULL;
+	return address[3] == ':' ? address + 4 : FOLDER_DEFAULT;
+}
+
+bool pci_present(void)
+{
+	struct devices devices;
+
+	devices_list(FOLDER_DEFAULT, &devices);
+	return devices.n > 0;
+}

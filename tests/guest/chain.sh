@@ -1,0 +1,57 @@
+#!/bin/bash
+# One chain through a process, a guest and a process: the same packets, in the same memory.
+. "$(dirname "$0")/lib.sh"
+
+hosts client server
+start <<-YAML
+ports:
+  client: {spec: "tap:eth0,netns=client"}
+  server: {spec: "tap:eth0,netns=server"}
+nfs:
+  monitor: {command: netvm-monitor, user: nobody}
+  inner: {image: guest, command: netvm-monitor, guest: {boot: $image, accel: tcg}}
+  forward: {command: "netvm-forward --next", user: nobody}
+chains:
+  web: {from: client, to: server, path: [monitor, inner, forward], default: true}
+YAML
+address client 10.0.0.1/24
+address server 10.0.0.2/24
+guest_running inner
+
+check "ping passes" on client ping -q -c 10 -i 0.05 -W 2 10.0.0.2
+check "the guest got the packets and gave them back" \
+	stat_is '.nfs.inner | .tx_pkts >= 20 and .tx_pkts == .rx_pkts' true
+# The manager has nothing to do with packets: during a second of them it sleeps.
+switches() { awk '/^voluntary/ {print $2}' "/proc/$daemon/task/$daemon/status"; }
+before=$(switches)
+on client ping -q -c 20 -i 0.05 10.0.0.2 >/dev/null
+check "the manager slept meanwhile" less "$(($(switches) - before))" 60
+check "QEMU runs as nobody" equal "$(stat -c %U "/proc/$(stat_of .nfs.inner.pid)")" nobody
+
+head -c 3000000 /dev/urandom >file
+on server python3 -m http.server 80 >http.log 2>&1 &
+until_true 10 listening server 80
+download() { on client curl -s --max-time 60 http://10.0.0.2/file | sha256sum; }
+check "a download through it arrives as it was" equal "$(download)" "$(sha256sum <file)"
+check "all of it went through the guest" at_least "$(stat_of .nfs.inner.tx_bytes)" 3000000
+check "nothing was copied at a border" equal "$(stat_of .books.copied)" 0
+
+check "its command line can be seen" grep -q "^/usr/bin/qemu-system-x86_64 .*ivshmem-doorbell" \
+	<(netvm guest show inner)
+check "and pasted into libvirt" grep -q "<server path='/run/netvm/guest/inner.group'/>" \
+	<(netvm guest show inner --libvirt)
+refused "a process has none" "is no guest" netvm guest show monitor
+
+check "a change restarts it" netvm nf set inner guest.memory_mb=160
+check "with more memory" guest_running inner
+check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 2 10.0.0.2
+refused "an image that is not there" "nfs.other.guest.boot.*vmlinux" \
+	netvm nf add other image=guest guest.boot=/run/test
+check "it can be removed" netvm config apply - <<-YAML
+ports:
+  client: {spec: "tap:eth0,netns=client"}
+YAML
+no_sockets() { [ -z "$(ls /run/netvm/guest)" ]; }
+check "when it has powered off its sockets are, too" until_true 10 no_sockets
+
+done_testing

@@ -1,0 +1,46 @@
+#!/bin/bash
+# Guests that die, hang and leave, while packets run through them: only their own packets are lost,
+# each has a name, and the guest comes back.
+. "$(dirname "$0")/lib.sh"
+
+hosts client server
+start <<-YAML
+ports:
+  client: {spec: "tap:eth0,netns=client"}
+  server: {spec: "tap:eth0,netns=server"}
+nfs:
+  inner: {image: guest, command: netvm-monitor, guest: {boot: $image, accel: tcg}}
+chains:
+  web: {from: client, to: server, path: [inner], default: true}
+YAML
+address client 10.0.0.1/24
+address server 10.0.0.2/24
+guest_running inner
+
+back() { stat_is ".nfs.inner | .restarts >= $1 and .state == \"running\"" true; }
+
+on client ping -q -i 0.002 10.0.0.2 >/dev/null &
+until_true 10 stat_is '.nfs.inner.tx_pkts > 50' true
+qemu=$(stat_of .nfs.inner.pid)
+kill -KILL "$qemu"
+check "kill -9 of QEMU is seen" event nf-exit nfs.inner
+check "the books balance" books_balance
+check "it is started again" until_true 60 back 1
+check "as a new process" test "$(stat_of .nfs.inner.pid)" != "$qemu"
+check "traffic again" until_true 10 on client ping -q -c 1 -W 1 10.0.0.2
+
+kill -STOP "$(stat_of .nfs.inner.pid)"
+check "a frozen guest does not stop the daemon" books_balance
+kill -CONT "$(stat_of .nfs.inner.pid)"
+check "thawed, it goes on" until_true 10 on client ping -q -c 1 -W 1 10.0.0.2
+
+kill -TERM "$(stat_of .nfs.inner.pid)"
+check "QEMU told to quit comes back as well" until_true 60 back 2
+check "traffic again" until_true 10 on client ping -q -c 1 -W 1 10.0.0.2
+check "what was lost has a name" equal 0 \
+	"$(stat_of '.books.drops | del(.["nf-died"], .["service-down"], .["chain-overload"]) | [.[]] | add // 0')"
+
+check "a guest without the program ends" netvm nf set inner command=no-such-nf
+check "and is tried again" until_true 60 stat_is '.nfs.inner.restarts >= 3' true
+
+done_testing

@@ -1,0 +1,60 @@
+#!/bin/bash
+# A guest that somebody else starts, by hand or by libvirt: the daemon waits for any QEMU of the
+# declared user, and for the next one when it is gone.
+. "$(dirname "$0")/lib.sh"
+
+hosts client server
+start <<-YAML
+ports:
+  client: {spec: "tap:eth0,netns=client"}
+  server: {spec: "tap:eth0,netns=server"}
+groups:
+  other: {buffers: 256}
+nfs:
+  inner: {image: external-guest, user: nobody}
+  apart: {image: external-guest, user: nobody, group: other}
+chains:
+  web: {from: client, to: server, path: [inner], default: true}
+YAML
+address client 10.0.0.1/24
+address server 10.0.0.2/24
+check "declared, not there yet" equal "$(stat_of .nfs.inner.state)" declared
+
+# boot USER NAME: a QEMU typed by hand; the devices are what `netvm guest show` says.
+boot() {
+	local devices
+	eval "devices=($(netvm guest show inner))"
+	exec setpriv --reuid "$1" --regid nogroup --clear-groups qemu-system-x86_64 -nodefaults \
+		-no-user-config -no-reboot -display none -machine q35 -accel tcg -cpu max -m 128 \
+		-smp 1,maxcpus=2 -serial stdio -kernel $image/vmlinux -initrd $image/initramfs \
+		-append "$(cat $image/cmdline) NETVM_NAME=$2" "${devices[@]}" </dev/null
+}
+
+(boot daemon inner) >stranger.log 2>&1
+check "another user's QEMU gets no memory" grep -q "server sent version -1" stranger.log
+
+refused "nor can a process take its name" "image: external-guest" \
+	/run/build/nfs/netvm-monitor --name inner
+
+(boot nobody inner) >qemu.log 2>&1 &
+qemu=$!
+check "attached" guest_running inner
+check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+kill -KILL $qemu
+wait $qemu 2>/dev/null
+check "its end is seen" until_true 10 stat_is .nfs.inner.state detached
+check "the books balance" books_balance
+
+(boot nobody apart) >qemu2.log 2>&1
+check "a guest cannot take another guest's name" grep -q "another guest" qemu2.log
+check "nor reach its group" equal "$(stat_of .nfs.apart.state)" declared
+
+(boot nobody inner) >qemu3.log 2>&1 &
+qemu=$!
+check "the next one attaches" guest_running inner
+check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+check "asked to leave" netvm nf restart inner
+wait $qemu
+check "it powers off" equal $? 0
+
+done_testing
