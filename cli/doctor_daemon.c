@@ -12,10 +12,10 @@ static void check_reachable(const struct host *host, struct finding *finding)
 		finding_set(finding, LEVEL_OK, NULL, "netvmd answers at %s, pid %lld", host->socket,
 			(long long)json_integer_value(json_object_get(host->info, "pid")));
 	else if (access(host->socket, F_OK) != 0 && errno == ENOENT)
-		finding_set(finding, LEVEL_WARN, "systemctl start netvmd, or: netvmd --config FILE",
+		finding_set(finding, LEVEL_WARN, "systemctl start netvm, or: netvmd --config FILE",
 			"netvmd does not run: there is no %s", host->socket);
 	else
-		finding_set(finding, LEVEL_FAIL, "systemctl restart netvmd", "%s", host->silence);
+		finding_set(finding, LEVEL_FAIL, "systemctl restart netvm", "%s", host->silence);
 }
 
 /* Who may open the API socket may do all: it must not be open to everybody. */
@@ -51,8 +51,25 @@ static void check_version(const struct host *host, struct finding *finding)
 	else if (strcmp(version, NETVM_VERSION) == 0)
 		finding_set(finding, LEVEL_OK, NULL, "command and daemon are %s", version);
 	else
-		finding_set(finding, LEVEL_WARN, "systemctl restart netvmd",
+		finding_set(finding, LEVEL_WARN, "systemctl restart netvm",
 			"the daemon is %s, this command is %s", version, NETVM_VERSION);
+}
+
+static void check_privileges(const struct host *host, struct finding *finding)
+{
+	const json_t *info = json_object_get(host->info, "privileges");
+	const char *user = json_string_value(json_object_get(info, "user"));
+
+	if (!info)
+		finding_set(finding, LEVEL_OK, NULL, "no daemon to ask");
+	else if (json_integer_value(json_object_get(info, "uid")) == 0)
+		finding_set(finding, LEVEL_WARN, "make the user netvm, restart netvmd",
+			"netvmd runs as root");
+	else
+		finding_set(finding, LEVEL_OK, NULL, "netvmd runs as %s, %s seccomp filter; %s",
+			user ? user : "a user without a name",
+			json_is_true(json_object_get(info, "seccomp")) ? "with a" : "without a",
+			json_string_value(json_object_get(info, "capabilities")));
 }
 
 static void check_books(const struct host *host, struct finding *finding)
@@ -119,6 +136,7 @@ const struct check checks_daemon[] = {
 	{"daemon", check_reachable},
 	{"API socket", check_socket},
 	{"version", check_version},
+	{"privileges", check_privileges},
 	{"books", check_books},
 	{"NFs", check_nfs},
 	{"port links", check_links},

@@ -134,7 +134,8 @@ static void test_hosts(void **state)
 
 static void test_daemons(void **state)
 {
-	json_t *info = json_pack("{s:s, s:i}", "version", "0.0.1", "pid", 7);
+	json_t *info = json_pack(
+		"{s:s, s:i, s:{s:i}}", "version", "0.0.1", "pid", 7, "privileges", "uid", 0);
 	json_t *stats = json_pack("{s:{s:b}, s:{s:{s:s}}, s:{s:{s:s}}}", "books", "balanced", 0,
 		"nfs", "fw", "state", "failed", "ports", "lan", "link", "down");
 	struct host host = {"", "/nonexistent", info, stats, ""};
@@ -142,6 +143,7 @@ static void test_daemons(void **state)
 	(void)state;
 	expect(&host, "daemon", LEVEL_OK, "pid 7");
 	expect(&host, "version", LEVEL_WARN, "the daemon is 0.0.1");
+	expect(&host, "privileges", LEVEL_WARN, "runs as root");
 	expect(&host, "books", LEVEL_FAIL, "missing from the books");
 	expect(&host, "NFs", LEVEL_WARN, "fw is in state failed");
 	expect(&host, "port links", LEVEL_WARN, "port lan is down");

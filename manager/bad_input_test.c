@@ -76,7 +76,8 @@ static const struct wrong cases[] = {
 		"ports there are: lan, wan"},
 	{NULL, LAN FW "chains: {web: {from: lan, to: wan, path: [ids]}}", "ENOENT",
 		"chains.web.path.0", "no NF provides the service \"ids\"", "firewall"},
-	{NULL, LAN "flows: {f: {chain: web}}", "ENOENT", "flows.f.chain", "\"web\"", "none"},
+	{NULL, LAN "flows: {f: {chain: web}}", "EBUSY", "flows.f.chain", "uses chain \"web\"",
+		"delete the flow"},
 	{NULL, LAN "flows: {f: {match: {in_port: dmz}, drop: true}}", "ENOENT",
 		"flows.f.match.in_port", "\"dmz\"", "lan, wan"},
 	/* loops and contradictions */
@@ -125,15 +126,15 @@ static const struct wrong cases[] = {
 	{"config.patch",
 		"{'changes': [{'op': 'add', 'section': 'ports', 'name': 'lan',"
 		" 'value': {'spec': 'fake:x'}}]}",
-		"EEXIST", "ports.lan", "already", "use set"},
+		"EEXIST", "ports.lan", "port \"lan\" exists already", "use set"},
 	{"config.patch",
 		"{'changes': [{'op': 'set', 'section': 'ports', 'name': 'lna',"
 		" 'value': {'mtu': 1400}}]}",
 		"ENOENT", "ports.lna", "unknown port", "did you mean lan?"},
 	{"config.patch", "{'changes': [{'op': 'del', 'section': 'nfs', 'name': 'fw'}]}", "ENOENT",
 		"chains.web.path.0", "firewall", "ids"},
-	{"config.patch", "{'changes': [{'op': 'del', 'section': 'ports', 'name': 'wan'}]}",
-		"ENOENT", "chains.web.to", "\"wan\"", "lan"},
+	{"config.patch", "{'changes': [{'op': 'del', 'section': 'ports', 'name': 'wan'}]}", "EBUSY",
+		"chains.web.to", "chain web uses port \"wan\"", "delete the chain"},
 	{"config.patch", "{'changes': [{'op': 'add', 'section': 'prots', 'name': 'x'}]}", "EINVAL",
 		"prots", "unknown section", "did you mean ports?"},
 	{"config.patch", "{'changes': [{'op': 'add', 'section': 'ports', 'name': 'x'}]}", "EINVAL",

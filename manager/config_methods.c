@@ -1,5 +1,6 @@
 /* config.*: the document store as remote calls. Listed in rpc.c. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "manager/document.h"
@@ -116,36 +117,68 @@ static int config_diff(
 	return rc;
 }
 
+/* Each section says what changing it takes. Takes over the list. */
+static int check_roles(const struct rpc_request *request, json_t *changes, struct error *error)
+{
+	json_t *change;
+	size_t i;
+	int rc = 0;
+
+	json_array_foreach (changes, i, change) {
+		const char *path = value_text(change, "path");
+		char name[SCHEMA_NAME_MAX + 1];
+		const struct section *section;
+
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(path, "."), path);
+		section = schema_section(modules_sections(), name);
+		if (rc == 0)
+			rc = rpc_need(request, section ? section->role : ROLE_ADMIN, path, error);
+	}
+	json_decref(changes);
+	return rc;
+}
+
+/* Checked as a whole before anything is done. */
+static int apply_as_caller(const struct rpc_request *request, const json_t *params,
+	const json_t *document, json_t **result, struct error *error)
+{
+	json_t *changes;
+	int rc = store_check(document, &changes, error);
+
+	if (rc == 0)
+		rc = check_roles(request, changes, error);
+	if (rc == 0)
+		rc = store_apply(
+			document, (unsigned)value_int(params, "confirm_s"), &changes, error);
+	if (rc == 0)
+		*result = changes_value(changes);
+	return rc;
+}
+
 static int config_apply(
 	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
 {
-	json_t *document, *changes;
+	json_t *document;
 	int rc = read_document(params, &document, error);
 
-	(void)request;
 	if (rc)
 		return rc;
-	rc = store_apply(document, (unsigned)value_int(params, "confirm_s"), &changes, error);
+	rc = apply_as_caller(request, params, document, result, error);
 	json_decref(document);
-	if (rc == 0)
-		*result = changes_value(changes);
 	return rc;
 }
 
 static int config_patch(
 	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
 {
-	json_t *document, *changes;
+	json_t *document;
 	int rc = document_patch(modules_sections(), store_given(), store_complete(),
 		json_object_get(params, "changes"), &document, error);
 
-	(void)request;
 	if (rc)
 		return rc;
-	rc = store_apply(document, (unsigned)value_int(params, "confirm_s"), &changes, error);
+	rc = apply_as_caller(request, params, document, result, error);
 	json_decref(document);
-	if (rc == 0)
-		*result = changes_value(changes);
 	return rc;
 }
 
@@ -166,9 +199,13 @@ static int config_rollback(
 	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
 {
 	json_t *changes;
-	int rc = store_rollback(&changes, error);
+	int rc = 0;
 
-	(void)request, (void)params;
+	(void)params;
+	if (store_previous() && store_check(store_previous(), &changes, error) == 0)
+		rc = check_roles(request, changes, error);
+	if (rc == 0)
+		rc = store_rollback(&changes, error);
 	if (rc == 0)
 		*result = changes_value(changes);
 	return rc;
@@ -178,9 +215,10 @@ static int config_save(
 	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
 {
 	const char *path = value_text(params, "path");
-	int rc;
+	int rc = path ? rpc_need(request, ROLE_ADMIN, "path", error) : 0;
 
-	(void)request;
+	if (rc)
+		return rc;
 	if (path && path[0] != '/')
 		return error_set(error, EINVAL, "path", "an absolute path",
 			"\"%.80s\" depends on the folder the daemon runs in", path);
@@ -191,13 +229,20 @@ static int config_save(
 }
 
 const struct rpc_method config_methods[] = {
-	{"config.get", get_params, "The running document, or a part of it", config_get},
-	{"config.check", document_params, "Check a document; nothing changes", config_diff},
-	{"config.diff", document_params, "What applying a document would change", config_diff},
-	{"config.apply", apply_params, "Make a document the running one", config_apply},
-	{"config.patch", patch_params, "Change objects of the running document", config_patch},
-	{"config.confirm", NULL, "Keep what was applied with confirm_s", config_confirm},
-	{"config.rollback", NULL, "Go back to before the last apply", config_rollback},
-	{"config.save", save_params, "Write the running document to a file", config_save},
+	{"config.get", get_params, "The running document, or a part of it", config_get, ROLE_VIEW},
+	{"config.check", document_params, "Check a document; nothing changes", config_diff,
+		ROLE_VIEW},
+	{"config.diff", document_params, "What applying a document would change", config_diff,
+		ROLE_VIEW},
+	{"config.apply", apply_params, "Make a document the running one", config_apply,
+		ROLE_OPERATE},
+	{"config.patch", patch_params, "Change objects of the running document", config_patch,
+		ROLE_OPERATE},
+	{"config.confirm", NULL, "Keep what was applied with confirm_s", config_confirm,
+		ROLE_OPERATE},
+	{"config.rollback", NULL, "Go back to before the last apply", config_rollback,
+		ROLE_OPERATE},
+	{"config.save", save_params, "Write the running document to a file", config_save,
+		ROLE_OPERATE},
 	{},
 };

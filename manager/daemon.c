@@ -2,12 +2,15 @@
  * The daemon from start to stop, on one thread with one event loop; workers are the engine's.
  *
  *   lock state ─► load document ─► engine ─► modules ─► apply document ─► API socket ─► loop
- *        ▲                                                                               │
+ *        ▲                      │          │                                             │
+ *        │           helper of NFs; root   the filter of system calls                    │
+ *        │           is given up                                                         │
  *        └──── engine ◄──── modules ◄──── apply the empty document ◄──── API socket ◄────┘
  */
 #include "manager/daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -28,13 +31,17 @@
 #include "manager/log.h"
 #include "manager/modules.h"
 #include "manager/notify.h"
+#include "manager/privilege.h"
+#include "manager/seccomp.h"
 #include "manager/server.h"
 #include "manager/store.h"
 #include "manager/yaml.h"
+#include "modules/nf/spawner.h"
 
 struct daemon {
 	const struct daemon_options *options;
 	struct manager manager;
+	struct identity identity;
 	struct server *server;
 	struct event *term, *interrupt;
 	struct event *news; /* something happened: are we ready? */
@@ -54,6 +61,7 @@ static struct daemon self = {.lock_fd = -1, .manager.notify_fd = -1};
 static void set_paths(struct daemon *daemon)
 {
 	const struct daemon_options *options = daemon->options;
+	char folder[PATH_MAX] = ""; /* in front of a relative path: callers have another */
 	ssize_t n = readlink("/proc/self/exe", daemon->binary_dir, PATH_MAX - 1);
 	char *slash;
 
@@ -61,8 +69,11 @@ static void set_paths(struct daemon *daemon)
 	slash = strrchr(daemon->binary_dir, '/');
 	if (slash)
 		*slash = '\0';
+	if (options->config && options->config[0] != '/' && !getcwd(folder, sizeof(folder)))
+		folder[0] = '\0';
 	if (options->config)
-		snprintf(daemon->save_path, PATH_MAX, "%s", options->config);
+		snprintf(daemon->save_path, PATH_MAX, "%s%s%s", folder, folder[0] ? "/" : "",
+			options->config);
 	else
 		snprintf(daemon->save_path, PATH_MAX, "%s/netvm.yaml", options->state_dir);
 	if (options->api_socket)
@@ -101,7 +112,7 @@ static int check_document(struct daemon *daemon, struct error *error)
 {
 	json_t *complete, *empty = json_object();
 	struct change change = {empty, NULL, modules_sections()};
-	int rc = schema_complete(change.sections, daemon->document, &complete, error);
+	int rc = schema_complete(change.sections, NULL, daemon->document, &complete, error);
 
 	if (rc == 0) {
 		change.new = complete;
@@ -131,10 +142,26 @@ int daemon_check(const struct daemon_options *options)
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
-static int make_folder(const char *path, mode_t mode, struct error *error)
+/* By descriptor: whoever may write above it could put a link in its place. */
+static int give_folder(const char *path, const struct identity *identity)
 {
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int rc = fd < 0 || fchown(fd, identity->uid, identity->gid) ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/* A folder that is made belongs to whom the daemon becomes; others stay whose they are. */
+static int make_folder(
+	const char *path, mode_t mode, const struct identity *identity, struct error *error)
+{
+	bool is_new = access(path, F_OK) != 0;
 	int rc = file_make_dirs(path, mode);
 
+	if (rc == 0 && is_new && identity->changes)
+		rc = give_folder(path, identity);
 	return rc ? error_set(error, -rc, path, "a folder that the daemon may make",
 			    "cannot make it: %s", strerror(-rc))
 		  : 0;
@@ -143,10 +170,10 @@ static int make_folder(const char *path, mode_t mode, struct error *error)
 static int take_folders(struct daemon *daemon, struct error *error)
 {
 	const char *state_dir = daemon->options->state_dir;
-	int rc = make_folder(daemon->options->run_dir, 0755, error);
+	int rc = make_folder(daemon->options->run_dir, 0755, &daemon->identity, error);
 
 	if (rc == 0)
-		rc = make_folder(state_dir, 0750, error);
+		rc = make_folder(state_dir, 0750, &daemon->identity, error);
 	if (rc)
 		return rc;
 	daemon->lock_fd = file_lock_dir(state_dir);
@@ -159,6 +186,33 @@ static int take_folders(struct daemon *daemon, struct error *error)
 	return 0;
 }
 
+static int check_folder(const char *path, struct error *error)
+{
+	if (access(path, W_OK | X_OK) == 0)
+		return 0;
+	return error_set(error, errno, path, "give it to that user: chown -R USER FOLDER",
+		"user %u, as whom the daemon runs, cannot write there", geteuid());
+}
+
+static int drop_in_spawner(struct error *error)
+{
+	return privilege_keep_spawner(&self.identity, error);
+}
+
+static int give_up_root(struct daemon *daemon, struct error *error)
+{
+	const struct identity *identity = &daemon->identity;
+	const struct spawner_options options = {.drop = drop_in_spawner,
+		.others_only = !identity->stays_root && privilege_can_become_others()};
+	int rc = spawner_start(&options, error);
+
+	if (rc == 0)
+		rc = privilege_keep_daemon(identity, error);
+	if (rc == 0)
+		rc = check_folder(daemon->options->run_dir, error);
+	return rc ? rc : check_folder(daemon->options->state_dir, error);
+}
+
 static int start_engine(struct daemon *daemon, struct error *error)
 {
 	struct engine_options options = {.notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
@@ -168,7 +222,7 @@ static int start_engine(struct daemon *daemon, struct error *error)
 	if (options.notify_fd < 0)
 		return error_set(error, errno, "", "", "no eventfd: %s", strerror(errno));
 	daemon->manager.notify_fd = options.notify_fd;
-	rc = schema_complete(modules_sections(), daemon->document, &complete, error);
+	rc = schema_complete(modules_sections(), NULL, daemon->document, &complete, error);
 	if (rc)
 		return rc;
 	engine_section_read(complete, &options);
@@ -261,11 +315,29 @@ static void serve(struct daemon *daemon, struct error *error)
 	server_close(daemon->server);
 }
 
+/* What is less than could be is said, and no reason not to start. */
+static void confine(const struct daemon *daemon)
+{
+	struct error error = {0};
+	char capabilities[256];
+
+	if (seccomp_start(&error))
+		events_add("privileges", "", "no filter of system calls: %s", error.message);
+	privilege_describe(capabilities, sizeof(capabilities));
+	if (daemon->identity.stays_root)
+		events_add("privileges", "",
+			"keeps running as root: there is no user " PRIVILEGE_USER
+			", or --user root was given");
+	else
+		log_line("runs as user %u, capabilities: %s", geteuid(), capabilities);
+}
+
 static void run_modules(struct daemon *daemon, struct error *error)
 {
 	store_init(daemon->manager.base, daemon->save_path);
 	daemon_methods_init(&daemon->manager, rte_version());
 	if (modules_init(&daemon->manager, error) == 0) {
+		confine(daemon);
 		serve(daemon, error);
 		store_fini();
 		modules_fini();
@@ -276,12 +348,16 @@ static void run_modules(struct daemon *daemon, struct error *error)
 
 static int start(struct daemon *daemon, struct error *error)
 {
-	int rc = take_folders(daemon, error);
+	int rc = privilege_choose(daemon->options->user, &daemon->identity, error);
 
+	if (rc == 0)
+		rc = take_folders(daemon, error);
 	if (rc == 0)
 		rc = load_document(daemon, error);
 	if (rc == 0)
 		rc = check_document(daemon, error);
+	if (rc == 0)
+		rc = give_up_root(daemon, error);
 	if (rc == 0)
 		rc = start_loop(daemon, error);
 	return rc ? rc : start_engine(daemon, error);
@@ -296,6 +372,7 @@ static void free_event(struct event *event)
 static void stop(struct daemon *daemon)
 {
 	engine_destroy(daemon->manager.engine);
+	spawner_stop();
 	free_event(daemon->news);
 	free_event(daemon->term);
 	free_event(daemon->interrupt);

@@ -8,6 +8,7 @@ struct daemon_options {
 	const char *state_dir;  /* saved document, lock */
 	const char *api_socket; /* NULL: in run_dir */
 	const char *nf_socket;  /* NULL: in run_dir */
+	const char *user;       /* to become when started as root; NULL: netvm if it exists */
 	int ready_fd;           /* gets "READY\n"; -1: none */
 };
 

@@ -1,6 +1,7 @@
 /* daemon.* and schema.get: the daemon about itself. Listed in rpc.c. */
 #include "manager/daemon_methods.h"
 
+#include <pwd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -9,7 +10,9 @@
 #include "abi/channel.h"
 #include "manager/events.h"
 #include "manager/modules.h"
+#include "manager/privilege.h"
 #include "manager/rpc.h"
+#include "manager/seccomp.h"
 #include "manager/store.h"
 
 static const struct manager *manager;
@@ -26,11 +29,17 @@ void daemon_methods_init(const struct manager *the_manager, const char *dpdk)
 static int daemon_info(
 	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
 {
+	const struct passwd *user = getpwuid(geteuid());
+	char capabilities[256];
+
 	(void)request, (void)params, (void)error;
-	*result = json_pack("{ss si si ss sI ss s{ss ss}}", "version", NETVM_VERSION, "pid",
-		(int)getpid(), "abi", (int)NETVM_ABI_VERSION, "dpdk", dpdk_version, "started",
-		(json_int_t)started, "config_path", store_save_path(), "sockets", "api",
-		manager->api_socket, "nf", manager->nf_socket);
+	privilege_describe(capabilities, sizeof(capabilities));
+	*result = json_pack("{ss si si ss sI ss s{ss ss} s{ss? si ss sb}}", "version",
+		NETVM_VERSION, "pid", (int)getpid(), "abi", (int)NETVM_ABI_VERSION, "dpdk",
+		dpdk_version, "started", (json_int_t)started, "config_path", store_save_path(),
+		"sockets", "api", manager->api_socket, "nf", manager->nf_socket, "privileges",
+		"user", user ? user->pw_name : NULL, "uid", (int)geteuid(), "capabilities",
+		capabilities, "seccomp", seccomp_is_on());
 	return 0;
 }
 
@@ -57,8 +66,9 @@ static int schema_get(
 }
 
 const struct rpc_method daemon_methods[] = {
-	{"daemon.info", NULL, "Version, process and sockets of the daemon", daemon_info},
-	{"daemon.stop", NULL, "Stop cleanly", daemon_stop},
-	{"schema.get", NULL, "Every section, field and method there is", schema_get},
+	{"daemon.info", NULL, "Version, process, sockets and privileges of the daemon", daemon_info,
+		ROLE_NF},
+	{"daemon.stop", NULL, "Stop cleanly", daemon_stop, ROLE_ADMIN},
+	{"schema.get", NULL, "Every section, field and method there is", schema_get, ROLE_NF},
 	{},
 };

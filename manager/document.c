@@ -218,12 +218,12 @@ static json_t *child_map(json_t *object, const char *name)
 static int exists_already(const struct patch *patch, struct error *error)
 {
 	error_set(error, EEXIST, patch->name, "use set to change it, or another name",
-		"there is a %s \"%s\" already", patch->section->object, patch->name);
+		"%s \"%s\" exists already", patch->section->object, patch->name);
 	error_prefix(error, patch->section->name);
 	return -EEXIST;
 }
 
-static int apply_patch(
+static int apply_op(
 	json_t *document, const json_t *complete, const struct patch *patch, struct error *error)
 {
 	json_t *objects = child_map(document, patch->section->name);
@@ -246,6 +246,17 @@ static int apply_patch(
 	else
 		merge(child_map(objects, patch->name), patch->value);
 	return 0;
+}
+
+/* A section that has become empty goes: the document stays as a person would write it. */
+static int apply_patch(
+	json_t *document, const json_t *complete, const struct patch *patch, struct error *error)
+{
+	int rc = apply_op(document, complete, patch, error);
+
+	if (json_object_size(json_object_get(document, patch->section->name)) == 0)
+		json_object_del(document, patch->section->name);
+	return rc;
 }
 
 int document_patch(const struct section *const *sections, const json_t *given,

@@ -17,6 +17,8 @@ static const char usage[] =
 	"  --state-dir DIR    folder of the saved document (/var/lib/netvm)\n"
 	"  --api-socket PATH  socket of the API (RUN-DIR/api.sock)\n"
 	"  --nf-socket PATH   socket that NFs attach to (RUN-DIR/nf.sock)\n"
+	"  --user NAME        become this user when started as root; default: netvm if there\n"
+	"                     is one; root: stay root\n"
 	"  --ready-fd N       write READY to this descriptor when traffic may flow\n"
 	"  --check            check the document and exit\n"
 	"  --version          print the version and exit\n"
@@ -28,6 +30,7 @@ enum option_code {
 	STATE_DIR,
 	API_SOCKET,
 	NF_SOCKET,
+	RUN_AS,
 	READY_FD,
 	CHECK,
 	VERSION,
@@ -40,6 +43,7 @@ static const struct option long_options[] = {
 	{"state-dir", required_argument, NULL, STATE_DIR},
 	{"api-socket", required_argument, NULL, API_SOCKET},
 	{"nf-socket", required_argument, NULL, NF_SOCKET},
+	{"user", required_argument, NULL, RUN_AS},
 	{"ready-fd", required_argument, NULL, READY_FD},
 	{"check", no_argument, NULL, CHECK},
 	{"version", no_argument, NULL, VERSION},
@@ -91,6 +95,9 @@ static bool read_options(int argc, char **argv, struct daemon_options *options)
 			break;
 		case NF_SOCKET:
 			options->nf_socket = optarg;
+			break;
+		case RUN_AS:
+			options->user = optarg;
 			break;
 		case READY_FD:
 			options->ready_fd = read_fd(optarg);

@@ -78,7 +78,15 @@ struct rpc_method {
 	 */
 	int (*call)(struct rpc_request *request, const json_t *params, json_t **result,
 		struct error *error);
+	enum role role; /* that a call takes; ROLE_NF: must heed rpc_group() */
 };
+
+/* For methods of which a part takes more: 0, or -EACCES and an error about `path`. */
+int rpc_need(
+	const struct rpc_request *request, enum role role, const char *path, struct error *error);
+
+/* The trust group the caller is confined to; NULL: none. */
+const char *rpc_group(const struct rpc_request *request);
 
 /* Answer a request kept with RPC_LATER; takes over the reference. The request is gone then. */
 void rpc_answer(struct rpc_request *request, json_t *result);

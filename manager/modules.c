@@ -2,6 +2,7 @@
 #include "manager/module.h"
 
 #include "manager/engine_section.h"
+#include "manager/role.h"
 #include "modules/chain/chain.h"
 #include "modules/group/group.h"
 #include "modules/nf/nf.h"
@@ -10,6 +11,7 @@
 
 const struct module *const modules[] = {
 	&engine_module,
+	&role_module,
 	&group_module,
 	&port_module,
 	&nf_module,

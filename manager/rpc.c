@@ -30,6 +30,7 @@ struct rpc_request {
 void rpc_peer_init(struct rpc_peer *peer, void (*send)(struct rpc_peer *, const char *, size_t))
 {
 	peer->send = send;
+	peer->grant = (struct role_grant){.role = ROLE_NONE};
 	peer->n_pending = 0;
 	LIST_INIT(&peer->pending);
 }
@@ -86,8 +87,8 @@ static const struct rpc_method *find_method(const char *name, struct error *erro
 static const struct rpc_method *export_method(const struct rpc_method *method, void *arg)
 {
 	json_object_set_new(arg, method->name,
-		json_pack("{ss so}", "help", method->help, "params",
-			schema_export_fields(method->params)));
+		json_pack("{ss ss so}", "help", method->help, "role", role_name(method->role),
+			"params", schema_export_fields(method->params)));
 	return NULL;
 }
 
@@ -272,6 +273,31 @@ static int read_call(const json_t *value, struct call *call, struct error *error
 	return 0;
 }
 
+static int need_role(
+	const struct rpc_peer *peer, enum role role, const char *path, struct error *error)
+{
+	enum role has = peer->grant.role;
+	char hint[96];
+
+	if (has <= role)
+		return 0;
+	snprintf(hint, sizeof(hint), "ask an admin for the role %s in the section api",
+		role_name(role));
+	return error_set(error, EACCES, path, hint, "this takes the role %s; the caller has %s",
+		role_name(role), role_name(has));
+}
+
+int rpc_need(
+	const struct rpc_request *request, enum role role, const char *path, struct error *error)
+{
+	return need_role(request->batch->peer, role, path, error);
+}
+
+const char *rpc_group(const struct rpc_request *request)
+{
+	return request->batch->peer->grant.group;
+}
+
 static int call_method(struct batch *batch, const struct rpc_method *method,
 	const struct call *call, const json_t *params, json_t **result, struct error *error)
 {
@@ -301,6 +327,11 @@ static enum rpc_code run_call(
 	if (!method) {
 		json_decref(none);
 		return RPC_METHOD_NOT_FOUND;
+	}
+	*rc = need_role(batch->peer, method->role, "", error);
+	if (*rc) {
+		json_decref(none);
+		return RPC_REFUSED;
 	}
 	*rc = schema_complete_object(
 		method->params, call->params ? call->params : none, &params, error);

@@ -32,6 +32,7 @@ enum rpc_code {
 struct rpc_peer {
 	/* One answer, without a newline. */
 	void (*send)(struct rpc_peer *peer, const char *text, size_t length);
+	struct role_grant grant; /* set by its owner before each rpc_input() */
 	unsigned n_pending;
 	LIST_HEAD(, rpc_request) pending;
 };

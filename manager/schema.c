@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "manager/module.h"
 #include "manager/schema_types.h"
 
 const struct field *schema_field(const struct field *fields, const char *name)
@@ -224,49 +225,71 @@ static int complete_section(
 
 /* ---- references ------------------------------------------------------------------------------ */
 
+/* Whose references are checked, in which transaction. */
+struct user {
+	const struct change *change;
+	const struct section *section;
+	const char *name; /* NULL: the section is one object */
+};
+
+/* The object is deleted, but not all that refers to it. */
+static int in_use(
+	const struct field *field, const char *name, const struct user *user, struct error *error)
+{
+	const char *object = schema_section(user->change->sections, field->ref)->object;
+	char hint[ERROR_HINT_BYTES];
+
+	snprintf(hint, sizeof(hint), "change or delete the %s first, or both in one file",
+		user->section->object);
+	return error_set(error, EBUSY, "", hint, "%s%s%s uses %s \"%s\", which would go",
+		user->section->object, user->name ? " " : "", user->name ? user->name : "", object,
+		name);
+}
+
 static int dangling(
-	const struct field *field, const char *name, const json_t *document, struct error *error)
+	const struct field *field, const char *name, const struct user *user, struct error *error)
 {
 	const char *known[SCHEMA_LIST_MAX];
 	char text[200], hint[ERROR_HINT_BYTES];
-	unsigned n = schema_keys(json_object_get(document, field->ref), known);
+	unsigned n = schema_keys(json_object_get(user->change->new, field->ref), known);
 
+	if (document_object(user->change->old, field->ref, name))
+		return in_use(field, name, user, error);
 	schema_join(known, text, sizeof(text));
 	snprintf(hint, sizeof(hint), "%s there are: %s", field->ref, n ? text : "none");
 	return error_set(error, ENOENT, "", hint, "there is no \"%s\" in %s", name, field->ref);
 }
 
 static int check_references(const struct field *fields, const json_t *object,
-	const json_t *document, struct error *error);
+	const struct user *user, struct error *error);
 
-static int check_reference(
-	const struct field *field, const json_t *value, const json_t *document, struct error *error)
+static int check_reference(const struct field *field, const json_t *value, const struct user *user,
+	struct error *error)
 {
 	int rc = 0;
 
 	if (field->type == FIELD_MAP)
-		return check_references(field->fields, value, document, error);
+		return check_references(field->fields, value, user, error);
 	if (field->type == FIELD_LIST) {
 		for (size_t i = 0; rc == 0 && i < json_array_size(value); i++) {
-			rc = check_reference(
-				field->element, json_array_get(value, i), document, error);
+			rc = check_reference(field->element, json_array_get(value, i), user, error);
 			if (rc)
 				prefix_index(error, i);
 		}
 		return rc;
 	}
 	if (field->type == FIELD_REF &&
-		!document_object(document, field->ref, json_string_value(value)))
-		return dangling(field, json_string_value(value), document, error);
+		!document_object(user->change->new, field->ref, json_string_value(value)))
+		return dangling(field, json_string_value(value), user, error);
 	return 0;
 }
 
 static int check_references(const struct field *fields, const json_t *object,
-	const json_t *document, struct error *error)
+	const struct user *user, struct error *error)
 {
 	for (; fields && fields->name; fields++) {
 		const json_t *value = json_object_get(object, fields->name);
-		int rc = value ? check_reference(fields, value, document, error) : 0;
+		int rc = value ? check_reference(fields, value, user, error) : 0;
 
 		if (rc) {
 			error_prefix(error, fields->name);
@@ -277,16 +300,18 @@ static int check_references(const struct field *fields, const json_t *object,
 }
 
 static int check_section_references(
-	const struct section *section, const json_t *document, struct error *error)
+	const struct section *section, const struct change *change, struct error *error)
 {
-	json_t *objects = json_object_get(document, section->name), *object;
+	json_t *objects = json_object_get(change->new, section->name), *object;
+	struct user user = {change, section, NULL};
 	const char *name;
 	int rc;
 
 	if (section->single)
-		return check_references(section->fields, objects, document, error);
+		return check_references(section->fields, objects, &user, error);
 	json_object_foreach (objects, name, object) {
-		rc = check_references(section->fields, object, document, error);
+		user.name = name;
+		rc = check_references(section->fields, object, &user, error);
 		if (rc) {
 			error_prefix(error, name);
 			return rc;
@@ -320,17 +345,18 @@ const struct section *schema_section(const struct section *const *sections, cons
 	return NULL;
 }
 
-int schema_complete(const struct section *const *sections, const json_t *given, json_t **complete,
-	struct error *error)
+int schema_complete(const struct section *const *sections, const json_t *old, const json_t *given,
+	json_t **complete, struct error *error)
 {
 	json_t *document = json_object();
+	const struct change change = {old, document, sections};
 	int rc = check_sections(sections, given, error);
 
 	for (unsigned i = 0; rc == 0 && sections[i]; i++)
 		rc = complete_section(
 			sections[i], json_object_get(given, sections[i]->name), document, error);
 	for (unsigned i = 0; rc == 0 && sections[i]; i++) {
-		rc = check_section_references(sections[i], document, error);
+		rc = check_section_references(sections[i], &change, error);
 		if (rc)
 			error_prefix(error, sections[i]->name);
 	}

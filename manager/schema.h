@@ -28,6 +28,7 @@
 #include <jansson.h>
 
 #include "common/error.h"
+#include "manager/role.h"
 
 #define SCHEMA_NAME_MAX 31 /* bytes of an object's name: [A-Za-z0-9][A-Za-z0-9_.-]* */
 
@@ -63,7 +64,7 @@ struct field {
 	const char *unit;
 	const char *help; /* one line, no full stop */
 	const char *example;
-	const char *ref;             /* FIELD_REF: section */
+	const char *ref;             /* FIELD_REF: section; others, for completion: section.field */
 	const char *const *values;   /* FIELD_ENUM: NULL-terminated */
 	const struct field *element; /* FIELD_LIST: one field, its name is not used */
 	const struct field *fields;  /* FIELD_MAP: ended by an entry without name */
@@ -81,15 +82,17 @@ struct section {
 	bool single;
 	const char *always; /* name of an object that exists even when not given */
 	const char *help;
+	enum role role; /* that a change of it takes */
 };
 
 /*
  * Check `given` against the sections (NULL-terminated) and build the complete document: presets
  * filled in, references checked. Returns 0 and a new reference in *complete, or -EINVAL (type,
- * range, unknown key, missing field), -ENAMETOOLONG, -ENOENT (dangling reference).
+ * range, unknown key, missing field), -ENAMETOOLONG, -ENOENT (dangling reference), -EBUSY
+ * (dangling, but not in `old`, the complete document before, which may be NULL: it is still used).
  */
-int schema_complete(const struct section *const *sections, const json_t *given, json_t **complete,
-	struct error *error);
+int schema_complete(const struct section *const *sections, const json_t *old, const json_t *given,
+	json_t **complete, struct error *error);
 
 /* The same for one flat object, such as a method's parameters. */
 int schema_complete_object(

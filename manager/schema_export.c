@@ -86,6 +86,7 @@ static json_t *export_section(const struct section *section)
 	set_text(object, "help", section->help);
 	json_object_set_new(object, "single", json_boolean(section->single));
 	set_text(object, "always", section->always);
+	set_text(object, "role", role_name(section->role));
 	json_object_set_new(object, "fields", schema_export_fields(section->fields));
 	return object;
 }

@@ -51,7 +51,7 @@ static void presets_are_filled_in(void **state)
 	json_t *complete;
 
 	(void)state;
-	assert_int_equal(schema_complete(sections, given, &complete, &error), 0);
+	assert_int_equal(schema_complete(sections, NULL, given, &complete, &error), 0);
 	assert_true(json_equal(complete, want));
 	json_decref(given);
 	json_decref(want);
@@ -65,7 +65,7 @@ static void null_sections_are_empty(void **state)
 	json_t *complete;
 
 	(void)state;
-	assert_int_equal(schema_complete(sections, given, &complete, &error), 0);
+	assert_int_equal(schema_complete(sections, NULL, given, &complete, &error), 0);
 	json_decref(given);
 	json_decref(complete);
 }
@@ -114,7 +114,7 @@ static void wrong_values_are_refused(void **state)
 		json_t *complete = NULL;
 
 		assert_int_equal(
-			schema_complete(sections, given, &complete, &error), -wrong[i].code);
+			schema_complete(sections, NULL, given, &complete, &error), -wrong[i].code);
 		assert_int_equal(error.code, wrong[i].code);
 		assert_string_equal(error.path, wrong[i].path);
 		assert_non_null(strstr(error.message, wrong[i].message));

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <pwd.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -37,6 +36,7 @@ struct connection {
 	struct bufferevent *stream;
 	struct event *timer; /* runs while a line is begun and not finished */
 	struct rpc_peer peer;
+	struct caller caller;
 	bool closing; /* as soon as the output is written */
 };
 
@@ -107,6 +107,7 @@ static bool handle_line(struct connection *connection)
 	}
 	if (end.pos < 0)
 		return false;
+	connection->peer.grant = role_of(&connection->caller);
 	if (length > 0)
 		rpc_input(&connection->peer, (const char *)evbuffer_pullup(input, end.pos), length);
 	evbuffer_drain(input, length + 1);
@@ -176,36 +177,6 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 		connection_destroy(connection);
 }
 
-/* ---- who may call ---------------------------------------------------------------------------- */
-
-static bool is_member(uid_t uid, gid_t group)
-{
-	struct passwd *user = getpwuid(uid);
-	gid_t groups[256];
-	int n = 256;
-
-	if (!user || getgrouplist(user->pw_name, user->pw_gid, groups, &n) < 0)
-		return false;
-	while (n-- > 0)
-		if (groups[n] == group)
-			return true;
-	return false;
-}
-
-static bool is_allowed(int fd)
-{
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-	struct group *group;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
-		return false;
-	if (peer.uid == 0 || peer.uid == geteuid())
-		return true;
-	group = getgrnam(SERVER_GROUP);
-	return group && is_member(peer.uid, group->gr_gid);
-}
-
 /* ---- accepting ------------------------------------------------------------------------------- */
 
 static struct connection *connection_create(struct server *server, int fd)
@@ -243,8 +214,11 @@ void server_adopt(struct server *server, int fd)
 	connection = connection_create(server, fd);
 	if (!connection)
 		close(fd);
-	else if (!is_allowed(fd))
-		refuse(connection, EACCES, RPC_REFUSED, "root and members of the group netvm",
+	else if (caller_read(fd, &connection->caller) ||
+		 role_of(&connection->caller).role == ROLE_NONE)
+		refuse(connection, EACCES, RPC_REFUSED,
+			"root, members of the group " ROLE_GROUP
+			" and those named in the section api",
 			"this user may not call the daemon");
 	else if (server->n_connections > server->options.connections_max)
 		refuse(connection, EBUSY, RPC_REFUSED, "close some, or try again later",
@@ -279,7 +253,7 @@ static bool is_answered(const struct sockaddr_un *address)
 /* Made without access for others, then opened to the group: at no moment to everybody. */
 static int bind_socket(int fd, const struct sockaddr_un *address)
 {
-	struct group *group = getgrnam(SERVER_GROUP);
+	struct group *group = getgrnam(ROLE_GROUP);
 	mode_t mask = umask(0177);
 	int rc = bind(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
 

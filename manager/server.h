@@ -1,8 +1,8 @@
 /*
  * The API socket: a Unix stream socket on which each line is a JSON text (rpc.h), both ways.
  *
- * Who may call: root, the daemon's own user and members of the group `netvm` when there is one. The
- * socket's mode says so (0660) and the peer's credentials are checked again for each connection.
+ * Who may call what: role.h. The socket is open to root and the group `netvm` (0660); who is at the
+ * other end is read when it connects, and which role that gives for each line.
  *
  * What a caller can do wrong ends its connection, after an error that says why: a line longer than
  * SERVER_LINE_MAX, a line not finished in time, too many connections. One that does not read its
@@ -23,7 +23,6 @@ struct server;
 #define SERVER_LINE_MAX        (1024u * 1024u)
 #define SERVER_CONNECTIONS_MAX 64u
 #define SERVER_TIMEOUT_MS      10000u
-#define SERVER_GROUP           "netvm"
 
 struct server_options {
 	const char *path;         /* of the socket; NULL: none, see server_adopt() */

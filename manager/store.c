@@ -2,6 +2,7 @@
 #include "manager/store.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ static struct {
 	json_t *complete;
 	json_t *previous; /* as given, before the last apply; NULL: none */
 	struct event *confirm_timer;
+	bool expired; /* the last apply was not confirmed in time, and undone */
 	const char *save_path;
 } store;
 
@@ -36,6 +38,11 @@ const json_t *store_complete(void)
 	return store.complete;
 }
 
+const json_t *store_previous(void)
+{
+	return store.previous;
+}
+
 const char *store_save_path(void)
 {
 	return store.save_path;
@@ -47,7 +54,7 @@ const char *store_save_path(void)
 static int plan(const json_t *given, struct change *change, struct error *error)
 {
 	json_t *complete;
-	int rc = schema_complete(modules_sections(), given, &complete, error);
+	int rc = schema_complete(modules_sections(), store.complete, given, &complete, error);
 
 	if (rc)
 		return rc;
@@ -86,6 +93,24 @@ static void adopt(const struct change *change, const json_t *given, bool differe
 	replace(&store.complete, json_incref((json_t *)change->new));
 }
 
+/* "3 changes applied: ports.lan.mtu, nfs.fw, chains.web.path". */
+static void report(const json_t *changes)
+{
+	size_t n = json_array_size(changes), shown = 0;
+	char paths[3 * ERROR_PATH_BYTES] = "", more[32] = "";
+
+	for (; shown < n && shown < 3; shown++) {
+		const char *path =
+			json_string_value(json_object_get(json_array_get(changes, shown), "path"));
+		size_t used = strlen(paths);
+
+		snprintf(paths + used, sizeof(paths) - used, "%s%s", shown ? ", " : ": ", path);
+	}
+	if (n > shown)
+		snprintf(more, sizeof(more), ", +%zu more", n - shown);
+	events_add("config", "", "%zu change%s applied%s%s", n, n == 1 ? "" : "s", paths, more);
+}
+
 static int apply(const json_t *given, json_t **changes, struct error *error)
 {
 	struct change change;
@@ -101,7 +126,8 @@ static int apply(const json_t *given, json_t **changes, struct error *error)
 		rc = modules_apply(&change, error);
 	if (rc == 0) {
 		adopt(&change, given, n > 0);
-		events_add("config", "", "%zu change%s applied", n, n == 1 ? "" : "s");
+		store.expired = false;
+		report(list);
 		*changes = list;
 	} else {
 		json_decref(list);
@@ -127,8 +153,11 @@ int store_apply(const json_t *given, unsigned confirm_s, json_t **changes, struc
 int store_confirm(struct error *error)
 {
 	if (!is_unconfirmed())
-		return error_set(error, ENOENT, "", "it is in force already",
-			"no change waits to be confirmed");
+		return store.expired ? error_set(error, ENOENT, "", "apply it again",
+					       "too late: the change was not confirmed in "
+					       "time and is undone")
+				     : error_set(error, ENOENT, "", "what runs stays as it is",
+					       "no change waits to be confirmed");
 	evtimer_del(store.confirm_timer);
 	events_add("config", "", "confirmed");
 	return 0;
@@ -164,10 +193,12 @@ static void confirm_expired(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what, (void)arg;
 	events_add("config", "", "not confirmed in time: going back");
-	if (store_rollback(&changes, &error) == 0)
-		json_decref(changes);
-	else
+	if (store_rollback(&changes, &error)) {
 		events_add("config", error.path, "cannot go back: %s", error.message);
+		return;
+	}
+	store.expired = true;
+	json_decref(changes);
 }
 
 /* ---- saving ---------------------------------------------------------------------------------- */
@@ -200,6 +231,7 @@ void store_init(struct event_base *base, const char *save_path)
 	store.given = json_object();
 	store.complete = json_object();
 	store.save_path = save_path;
+	store.expired = false;
 	store.confirm_timer = evtimer_new(base, confirm_expired, NULL);
 }
 

@@ -25,6 +25,9 @@ const json_t *store_given(void);
 const json_t *store_complete(void);
 const char *store_save_path(void);
 
+/* Where store_rollback() would go, as given; NULL: there is no earlier state. Borrowed. */
+const json_t *store_previous(void);
+
 /* All checks, no side effects. `changes` (may be NULL): document_diff() to it, new reference. */
 int store_check(const json_t *given, json_t **changes, struct error *error);
 

@@ -19,6 +19,7 @@
 #include "manager/daemon_methods.h"
 #include "manager/engine_section.h"
 #include "manager/modules.h"
+#include "manager/role.h"
 #include "manager/server.h"
 #include "manager/store.h"
 #include "manager/testing/fake.h"
@@ -27,7 +28,7 @@
 #include "modules/port/control.h"
 #include "modules/stats/stats.h"
 
-const struct module *const modules[] = {&engine_module, &group_module, &port_module,
+const struct module *const modules[] = {&engine_module, &role_module, &group_module, &port_module,
 	&fake_nf_module, &chain_module, &stats_module, NULL};
 
 static struct manager manager = {.api_socket = "api.sock", .nf_socket = "nf.sock"};

@@ -6,7 +6,7 @@
 #include "engine/engine.h"
 #include "modules/chain/match.h"
 
-static const struct field service_field = {"service", FIELD_NAME};
+static const struct field service_field = {"service", FIELD_NAME, .ref = "nfs.service"};
 
 static const struct field chain_fields[] = {
 	{"from", FIELD_REF, .ref = "ports", .required = true,
@@ -32,8 +32,8 @@ static const struct field chain_fields[] = {
 	{},
 };
 
-const struct section chain_section = {
-	"chains", "chain", chain_fields, .help = "Chains: ordered services between two ports"};
+const struct section chain_section = {"chains", "chain", chain_fields,
+	.help = "Chains: ordered services between two ports", .role = ROLE_OPERATE};
 
 static const struct field match_fields[] = {
 	{"in_port", FIELD_REF, .ref = "ports",
@@ -64,5 +64,5 @@ static const struct field flow_fields[] = {
 	{},
 };
 
-const struct section flow_section = {
-	"flows", "flow", flow_fields, .help = "Flows: which packets go where"};
+const struct section flow_section = {"flows", "flow", flow_fields,
+	.help = "Flows: which packets go where", .role = ROLE_OPERATE};

@@ -87,7 +87,8 @@ static int find_inside(struct iface *iface, const char *name, struct error *erro
 {
 	char hint[ERROR_HINT_BYTES];
 
-	iface->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	/* A socket of any family takes requests about interfaces; the daemon needs no IP. */
+	iface->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (iface->fd < 0)
 		return error_set(
 			error, errno, "spec", "", "cannot open a socket: %s", strerror(errno));

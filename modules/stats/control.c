@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 #include <time.h>
 
@@ -91,12 +92,31 @@ static json_t *books_value(void)
 	return object;
 }
 
+/* What an NF of one trust group may see: the ports and NFs of that group. */
+static json_t *part_of_group(const json_t *stats, const char *group)
+{
+	static const char *const sections[] = {"ports", "nfs"};
+	json_t *part = json_object(), *object;
+	const char *name;
+
+	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
+		json_t *mine = json_object();
+
+		json_object_foreach (json_object_get(stats, sections[i]), name, object)
+			if (strcmp(value_text(object, "group"), group) == 0)
+				json_object_set(mine, name, object);
+		json_object_set_new(part, sections[i], mine);
+	}
+	return part;
+}
+
 static int stats_get(
 	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
 {
+	const char *group = rpc_group(request);
 	json_t *stats = json_object();
 
-	(void)request, (void)params, (void)error;
+	(void)params, (void)error;
 	json_object_set_new(stats, "time_ns", number(clock_ns(CLOCK_REALTIME)));
 	json_object_set_new(stats, "uptime_ns", number(clock_ns(CLOCK_MONOTONIC) - started_ns));
 	for (const struct module *const *m = modules; *m; m++)
@@ -104,7 +124,9 @@ static int stats_get(
 			(*m)->stats(stats);
 	json_object_set_new(stats, "workers", workers_value());
 	json_object_set_new(stats, "books", books_value());
-	*result = stats;
+	*result = group ? part_of_group(stats, group) : stats;
+	if (group)
+		json_decref(stats);
 	return 0;
 }
 
@@ -250,9 +272,11 @@ static void stats_fini(void)
 }
 
 static const struct rpc_method stats_methods[] = {
-	{"stats.get", NULL, "All counters and states", stats_get},
-	{"drops.get", NULL, "Every reason a packet can be dropped for, with its count", drops_get},
-	{"events.get", events_params, "What happened since, or what happens next", events_get},
+	{"stats.get", NULL, "All counters and states", stats_get, ROLE_NF},
+	{"drops.get", NULL, "Every reason a packet can be dropped for, with its count", drops_get,
+		ROLE_VIEW},
+	{"events.get", events_params, "What happened since, or what happens next", events_get,
+		ROLE_VIEW},
 	{},
 };
 

@@ -1,0 +1,53 @@
+#!/bin/bash
+# Who may do what on the API: by the group netvm and the section `api`; every refusal names the role
+# that is missing.
+. "$(dirname "$0")/lib.sh"
+
+sed 's/^netvm:x:\([0-9]*\):.*/netvm:x:\1:bin,sys,games,man/' /etc/group >group
+cp group /etc/group
+hosts client
+start <<-YAML
+ports:
+  lan: {spec: "tap:eth0,netns=client"}
+  wan: {spec: "null:"}
+groups:
+  red: {}
+nfs:
+  watcher: {command: netvm-monitor, user: nobody}
+api:
+  sys: {role: view}
+  games: {role: admin}
+  man: {role: nf, group: red}
+YAML
+nfs_running
+
+as() { local user=$1; shift; setpriv --reuid "$user" --regid "$user" --init-groups "$@"; }
+
+check "the socket is the group's" equal "$(stat -c %a:%G /run/netvm/api.sock)" 660:netvm
+refused "who is not in the group" "may not|ermission denied" as lp netvm show
+
+check "view: statistics" as sys netvm stats
+check "view: the document" as sys netvm config show
+refused "view may not restart an NF" "takes the role operate; the caller has view" \
+	as sys netvm nf restart watcher
+refused "view may not change flows" "takes the role operate" \
+	as sys netvm flow add f drop=true
+
+check "operate: restart an NF" as bin netvm nf restart watcher
+check "operate: a chain" as bin netvm chain add c from=lan to=wan path=watcher
+check "operate: undo" as bin netvm config rollback
+check "operate: save" as bin netvm config save
+refused "operate may not start programs" "nfs.evil: this takes the role admin; the caller has operate" \
+	as bin netvm nf add evil command=netvm-monitor user=bin
+refused "nor give roles" "takes the role admin" as bin netvm role add bin role=admin
+check "none of it happened" equal "$(netvm -j config show | jq -c '[.nfs, .api | keys]')" \
+	'[["watcher"],["games","man","sys"]]'
+
+check "admin: everything" as games netvm port add late spec=null:
+refused "nf may not see the document" "takes the role view; the caller has nf" as man netvm config show
+check "nf: its own group" equal "$(as man netvm -j stats | jq -c '[.nfs, .ports]')" '[{},{}]'
+
+check "a role is taken back" netvm role del games
+refused "at once" "takes the role admin; the caller has operate" as games netvm port del late
+
+done_testing
