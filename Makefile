@@ -2,6 +2,7 @@
 #
 #   make demo         installs, builds, shows real traffic through a real chain
 #   make test         everything that can fail, closes with "N passed, N failed"
+#   make fuzz         each fuzz target for FUZZ_S seconds (60)
 #   make bench        the full measurement, one table and one JSON line each
 #   make bench-chain  chains only, next to the peers
 #   make install      prefix /usr/local, DESTDIR is honoured
@@ -10,7 +11,7 @@
 BUILD  ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all build demo test bench bench-chain install clean
+.PHONY: all build demo test fuzz bench bench-chain install clean
 
 all: build
 
@@ -21,11 +22,15 @@ build:
 demo:
 	@tools/setup build demo
 	@tools/build $(BUILD) -Dprefix=$(PREFIX)
-	@tools/demo/demo $(BUILD)
+	@trap : INT; tools/demo/demo $(BUILD) || [ $$? = 130 ] # Ctrl-C is no error
 
 test:
 	@tools/setup build demo test
 	@tests/run
+
+fuzz:
+	@tools/setup build test
+	@tests/fuzz/run
 
 bench bench-chain: build
 	@tools/setup bench

@@ -1,0 +1,116 @@
+/*
+ * evil: an NF that breaks every rule of abi/. A raw client, because libnetvm would not let it.
+ *
+ * A case is one attack: what it does and how the daemon must take it. `evil CASE` does it and
+ * leaves; tests/fault/run has netvmd running, and looks what became of everybody.
+ *
+ *     evil.c      the program: options, the list of cases, its report
+ *     client.c    attaching step by step, rings, waiting
+ *     rings.c words.c memory.c attach.c life.c      the attacks
+ */
+#ifndef NETVM_TESTS_FAULT_EVIL_H
+#define NETVM_TESTS_FAULT_EVIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/channel.h"
+#include "abi/socket.h"
+
+/* How a case must end, for the NF of that name. The driver checks it, see its OUTCOMES. */
+enum outcome {
+	COUNTED, /* it stayed until it left; what it did wrong is counted, nothing else happened */
+	FAULT,   /* taken out, with an event that names it; may not come back at once */
+	BROKEN,  /* its connection was ended for what it said, with an event that names it */
+	REFUSED, /* it was told no, with an event; it never was an NF */
+	NOBODY,  /* nobody ever knew who it was */
+	ANY,     /* whether it got in depends on who was faster */
+};
+
+struct evil_case {
+	const char *name; /* also of the NF that is declared for it */
+	const char *what;
+	enum outcome outcome;
+	bool traffic; /* the NF stands in the attackers' chain; otherwise it has its stock only */
+	void (*run)(const struct evil_case *self);
+	uint64_t argument;
+};
+
+/* Each ends with a case without a name. */
+extern const struct evil_case ring_cases[];
+extern const struct evil_case word_cases[];
+extern const struct evil_case memory_cases[];
+extern const struct evil_case attach_cases[];
+extern const struct evil_case life_cases[];
+
+/* What the daemon must have counted against the NF, exactly; unless the case cannot know. */
+struct report {
+	bool unknown;
+	uint64_t violations, bad_extent, bad_verdict, no_next;
+};
+extern struct report report;
+
+/* The size of a case in the short run, or in the long one. */
+uint64_t rounds(uint64_t in_short_run, uint64_t in_long_run);
+
+/* ---- client ---------------------------------------------------------------------------------- */
+
+struct client {
+	int fd; /* the connection; -1 closed */
+	int channel_fd, group_fd;
+	int bell[NETVM_QUEUES_MAX];
+	int worker_fd[NETVM_WORKERS_MAX];
+	struct netvm_channel *channel;
+	uint8_t *group;
+	struct netvm_layout layout;
+	unsigned worker; /* whose rings these are, of queue 0 */
+	struct netvm_ring_end rx, tx, stock;
+};
+
+/* Up to CHANNEL, its header mapped. False when the daemon turned the connection away. */
+bool client_connect(struct client *client);
+/* A good hello into the channel, state HELLO. */
+void client_fill_hello(struct client *client, const char *name);
+/* Any bytes with any descriptors. Returns 0 or the errno of sendmsg. */
+int client_send(struct client *client, const void *bytes, size_t size, const int *fds, unsigned n);
+void client_send_hello(struct client *client);
+/* The answer: READY, with everything mapped, or REFUSED, or 0: the connection has ended. */
+enum netvm_message_type client_answer(struct client *client);
+/* All of it; waits for a predecessor of that name to be gone. */
+void client_attach(struct client *client, const char *name);
+/* Another worker's rings from now on, for the first time. After attaching they are worker 0's. */
+void client_use_worker(struct client *client, unsigned worker);
+/* The connection only; the memory stays mapped. */
+void client_hang_up(struct client *client);
+/* Waits until the daemon has ended the connection. */
+void client_await_end(struct client *client);
+
+/* Words that came on a ring; waits until there are some. */
+uint32_t client_take(struct netvm_ring_end *from, uint64_t *words, uint32_t max);
+/* All words that the stock ring will ever hold while none is given back. */
+uint32_t client_take_stock(struct client *client, uint64_t *words, uint32_t max);
+/* Give words to the daemon and ring; waits for room. */
+void client_give(struct client *client, const uint64_t *words, uint32_t n);
+void client_ring(const struct client *client);
+/* Waits until the daemon has taken all that was given. */
+void client_await_judged(struct client *client);
+
+/* ---- all the rest ---------------------------------------------------------------------------- */
+
+/* What the case needs to be true; else it says why not and the program fails. */
+void must(bool truth, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* For loops that wait: gives the CPU away; fails after `PATIENCE_S`. */
+struct patience {
+	uint64_t until_ns;
+	const char *what;
+};
+struct patience patience(const char *what);
+void patience_wait(struct patience *patience);
+
+uint64_t random_word(uint64_t *seed);
+/* A child that runs `body` and goes on to die as it says. Returns its pid. */
+int spawn(void (*body)(const struct evil_case *self), const struct evil_case *self);
+void await_child(int pid);
+
+#endif

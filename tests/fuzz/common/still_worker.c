@@ -1,0 +1,81 @@
+/* Workers without threads. See still_worker.h. */
+#include "tests/fuzz/common/still_worker.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <rte_cycles.h>
+
+#include "engine/datapath.h"
+#include "tests/fuzz/fuzz.h"
+
+unsigned still_worker_turn(struct worker *worker)
+{
+	unsigned moved;
+
+	worker->now_tsc = rte_rdtsc();
+	moved = output_turn(worker);
+	moved += border_turn(worker);
+	moved += input_turn(worker);
+	border_publish(worker);
+	output_publish(worker);
+	output_flush(worker);
+	return moved;
+}
+
+/* Files are watched by nobody: the target knows when there is work. */
+int worker_start(struct worker *worker, struct error *error)
+{
+	(void)error;
+	worker->epoll_fd = worker->wake_fd = -1;
+	return 0;
+}
+
+void worker_stop(struct worker *worker)
+{
+	(void)worker;
+}
+
+void worker_wake(struct worker *worker)
+{
+	(void)worker;
+}
+
+void worker_call(
+	struct worker *worker, void (*function)(struct worker *worker, void *arg), void *arg)
+{
+	function(worker, arg);
+}
+
+void workers_call(
+	struct engine *engine, void (*function)(struct worker *worker, void *arg), void *arg)
+{
+	for (unsigned i = 0; i < engine->n_workers; i++)
+		function(engine->worker[i], arg);
+}
+
+static void *run_call(void *arg)
+{
+	struct worker *worker = arg;
+	struct worker_call *call = worker->call;
+
+	call->function(worker, call->arg);
+	__atomic_store_n(&call->done, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* What is posted may wait for its caller (the books do), so it needs a thread after all. */
+void worker_post(struct worker *worker, struct worker_call *call,
+	void (*function)(struct worker *worker, void *arg), void *arg)
+{
+	*call = (struct worker_call){.function = function, .arg = arg};
+	worker->call = call;
+	require(pthread_create(&worker->thread, NULL, run_call, worker) == 0);
+	pthread_detach(worker->thread);
+}
+
+void worker_await(struct worker_call *call)
+{
+	while (!__atomic_load_n(&call->done, __ATOMIC_ACQUIRE))
+		sched_yield();
+}
