@@ -11,6 +11,7 @@
 /* show.c: the configuration */
 int params_show(struct cli *cli, const struct call *call, json_t *params);
 void print_show(struct cli *cli, const struct call *call, const json_t *result);
+void print_guest(struct cli *cli, const struct call *call, const json_t *result);
 void print_yaml(struct cli *cli, const struct call *call, const json_t *result);
 
 /* change.c: changing it */

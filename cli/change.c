@@ -211,5 +211,5 @@ void print_done(struct cli *cli, const struct call *call, const json_t *result)
 	const char *path = json_string_value(json_object_get(result, "path"));
 
 	(void)call;
-	fprintf(cli->out, path ? "done: %s\n" : "done\n", path);
+	fprintf(cli->out, path ? "saved to %s\n" : "done\n", path);
 }

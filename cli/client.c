@@ -19,7 +19,7 @@ struct client {
 
 static int fault_connect(struct fault *fault, const char *path, int error)
 {
-	const char *hint = "start the daemon: systemctl start netvmd, or: netvmd --config FILE; "
+	const char *hint = "start the daemon: systemctl start netvm, or: netvmd --config FILE; "
 			   "if it listens elsewhere, name its socket with -s";
 
 	if (error == EACCES || error == EPERM)

@@ -255,6 +255,16 @@ static void next_place(struct parser *parser)
 	} while (parser->place.word[0] == '-');
 }
 
+/* Names of files may be any bytes; the rest goes to the daemon as JSON. */
+static bool may_stand(const struct place *place, const char *text)
+{
+	json_t *string = json_string(text);
+	bool is_utf8 = string != NULL;
+
+	json_decref(string);
+	return is_utf8 || strcmp(place->word, "FILE") == 0 || strcmp(place->word, "DIR") == 0;
+}
+
 static int take_argument(struct parser *parser, int word)
 {
 	struct call *call = parser->call;
@@ -264,6 +274,9 @@ static int take_argument(struct parser *parser, int word)
 		command_usage(call->command, parser->call->schema, usage, sizeof(usage));
 		return fault_usage(&parser->cli->fault, word, 0, 0, usage, "one word too many");
 	}
+	if (!may_stand(&parser->place, call->words[word]))
+		return fault_usage(&parser->cli->fault, word, 0, 0, "valid: text in UTF-8",
+			"%s holds bytes that are no text", parser->place.word);
 	call->arg[call->n_args].name = grammar_argument(parser->place.word)->word;
 	call->arg[call->n_args++].word = word;
 	if (parser->place.repeats)

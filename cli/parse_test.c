@@ -41,6 +41,9 @@ static const struct {
 	{"config confirm now", "2:2+3: one word too many"},
 	{"nf new", "2:2+0: NEW-NAME is missing"},
 	{"port add x", "2:3+0: FIELD=VALUE is missing"},
+	{"port del \xff", "2:2+1: NAME holds bytes that are no text"},
+	{"port set lan spec=\xe4", "2:3+6: FIELD=VALUE holds bytes that are no text"},
+	{"config apply \xff", "config apply FILE:\xff"},
 	{"help port add", "help COMMAND:port COMMAND:add"},
 	/* options */
 	{"config apply f --confirm 60", "config apply FILE:f --confirm=60"},

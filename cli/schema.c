@@ -84,13 +84,21 @@ struct schema_fields schema_fields(const json_t *section)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static void add_references(struct cli *cli, const char *section, struct choices *values)
+/* "ports": names of its objects; "nfs.service": what this field of them says. */
+static void add_references(struct cli *cli, const char *ref, struct choices *values)
 {
+	const char *dot = strchr(ref, '.');
 	const char *name;
+	char section[32];
 	json_t *object;
 
-	json_object_foreach (json_object_get(cli_document(cli), section), name, object)
-		choices_add(values, name, NULL);
+	snprintf(section, sizeof(section), "%.*s", (int)strcspn(ref, "."), ref);
+	json_object_foreach (json_object_get(cli_document(cli), section), name, object) {
+		const char *text = dot ? schema_text(object, dot + 1) : name;
+
+		if (text)
+			choices_add(values, text, NULL);
+	}
 }
 
 void schema_values(struct cli *cli, const json_t *field, struct choices *values)

@@ -222,3 +222,42 @@ void print_yaml(struct cli *cli, const struct call *call, const json_t *result)
 		fault_other(&cli->fault, FAULT_FAILED, NULL, "no memory");
 	free(text);
 }
+
+/* ---- guests ---------------------------------------------------------------------------------- */
+
+/* As a shell reads it back: plain, or in single quotes. */
+static void print_word(FILE *out, const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "%+,-./:=@_";
+
+	if (*word && word[strspn(word, plain)] == '\0') {
+		fputs(word, out);
+		return;
+	}
+	fputc('\'', out);
+	for (; *word; word++) {
+		if (*word == '\'')
+			fputs("'\\''", out);
+		else
+			fputc(*word, out);
+	}
+	fputc('\'', out);
+}
+
+void print_guest(struct cli *cli, const struct call *call, const json_t *result)
+{
+	const json_t *word;
+	size_t i;
+
+	if (call_option(call, "--libvirt")) {
+		fputs(json_string_value(json_object_get(result, "libvirt")), cli->out);
+		return;
+	}
+	json_array_foreach (json_object_get(result, "qemu"), i, word) {
+		if (i)
+			fputc(' ', cli->out);
+		print_word(cli->out, json_string_value(word));
+	}
+	fputc('\n', cli->out);
+}

@@ -1,5 +1,7 @@
 /* The commands that show what goes on: stats, top, drops, events. Listed in commands.c. */
 #include <errno.h>
+#include <poll.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,8 +31,8 @@ static const struct column nf_totals[] = {
 	{"STATE", COLUMN_STATE, "state"},
 	{">PID", COLUMN_TEXT, "pid"},
 	{">RESTARTS", COLUMN_TEXT, "restarts"},
-	{">GIVEN", COLUMN_TEXT, "tx_pkts"},
-	{">BACK", COLUMN_TEXT, "rx_pkts"},
+	{">IN PKTS", COLUMN_TEXT, "tx_pkts"},
+	{">OUT PKTS", COLUMN_TEXT, "rx_pkts"},
 	{">INJECTED", COLUMN_TEXT, "injected"},
 	{">CONSUMED", COLUMN_TEXT, "consumed"},
 	{">HOLDS", COLUMN_TEXT, "owned_pkts"},
@@ -139,6 +141,12 @@ static const struct column chain_rates[] = {
 	{},
 };
 
+/* Is somebody there to type keys at us? */
+static bool has_keys(void)
+{
+	return isatty(STDOUT_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
 static void print_rates(struct cli *cli, const struct view *view)
 {
 	if (isatty(fileno(cli->out)))
@@ -147,15 +155,28 @@ static void print_rates(struct cli *cli, const struct view *view)
 	view_print(cli, view, "nfs", nf_rates);
 	view_print(cli, view, "chains", chain_rates);
 	view_books(cli, json_object_get(view->after, "books"));
-	fputc('\n', cli->out);
+	fputs(has_keys() ? "q quits\n" : "\n", cli->out);
 	fflush(cli->out);
 }
 
-static void wait_seconds(double seconds)
+/* The next key, if one comes in time; 0: none. The terminal is as it was when this returns. */
+static char wait_key(double seconds)
 {
-	struct timespec time = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+	struct pollfd keys = {.fd = STDIN_FILENO, .events = POLLIN};
+	struct termios before, now;
+	char key = 0;
 
-	nanosleep(&time, NULL); /* a signal ends it early: the user's Ctrl-C */
+	if (!has_keys() || tcgetattr(STDIN_FILENO, &before)) {
+		poll(NULL, 0, (int)(seconds * 1000)); /* a signal ends it early */
+		return 0;
+	}
+	now = before;
+	now.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG); /* Ctrl-C is a key, too */
+	tcsetattr(STDIN_FILENO, TCSANOW, &now);
+	if (poll(&keys, 1, (int)(seconds * 1000)) > 0 && read(STDIN_FILENO, &key, 1) < 1)
+		key = 'q';
+	tcsetattr(STDIN_FILENO, TCSANOW, &before);
+	return key == (char)before.c_cc[VINTR] ? 'q' : key;
 }
 
 /* Print what changed from one answer to the next. */
@@ -184,8 +205,7 @@ int run_top(struct cli *cli, const struct call *call)
 		return -EINVAL;
 	before = cli_ask(cli, "stats.get", NULL);
 	for (unsigned shown = 0; before && (count == 0 || shown < count); shown++) {
-		wait_seconds(delay);
-		if (cli_interrupted)
+		if (wait_key(delay) == 'q' || cli_interrupted)
 			break;
 		after = cli_ask(cli, "stats.get", NULL);
 		if (after)

@@ -140,7 +140,7 @@ class Reach(WithDaemon):
         for words in (["stats"], ["port", "add", "x", "spec=null:"], ["frob"], ["version"]):
             result = self.run_netvm("-s", "/nonexistent.sock", *words)
             self.assertEqual(result.returncode, 3, words)
-            self.assertIn("systemctl start netvmd", result.stderr)
+            self.assertIn("systemctl start netvm,", result.stderr)
 
     def test_what_needs_no_daemon_works(self):
         for words in (["help"], ["help", "--man"], ["nf", "new", "x"], ["top", "--help"]):
@@ -180,6 +180,7 @@ class Completion(WithDaemon):
         (["port", "set", "lan", "promiscuous=t"], ["promiscuous=true"]),
         (["port", "set", "lan", "pro=f"], ["pro=false"]),
         (["chain", "add", "x", "from="], ["from=lan", "from=wan"]),
+        (["chain", "add", "x", "path=mon,f"], ["path=mon,firewall"]),
         (["flow", "add", "x", "match.i"], ["match.in_port="]),
         (["flow", "add", "x", "match.protocol="],
          ["match.protocol=tcp", "match.protocol=udp", "match.protocol=icmp"]),
@@ -260,6 +261,10 @@ class Prompt(WithDaemon):
     def test_interrupt_ends_the_command_only(self):
         self.assertEqual(self.type(
             ("netvm> ", "top -d 0.1\n"), ("books", "\x03"), ("netvm> ", "exit\n")), 0)
+
+    def test_q_ends_top(self):
+        self.assertEqual(self.type(
+            ("netvm> ", "top -d 0.1\n"), ("q quits", "q"), ("netvm> ", "exit\n")), 0)
 
     def test_interrupt_drops_the_line_only(self):
         self.assertEqual(self.type(
