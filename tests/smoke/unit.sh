@@ -16,7 +16,8 @@ mkdir -p /run/netvm/nf /run/netvm/guest /var/lib/netvm
 chown -R netvm: /run/netvm /var/lib/netvm
 ulimit -l unlimited 2>/dev/null && xdp="af_xdp:x0" || xdp="af_packet:x0"
 mkdir bin
-printf '#!/bin/sh\nexec python3 %s %s /run/build/manager/netvmd "$@"\n' "$here/as_unit.py" "$unit" \
+cp "$here/as_unit.py" bin/ # where its user can read it, wherever the sources lie
+printf '#!/bin/sh\nexec python3 %s %s /run/build/manager/netvmd "$@"\n' "$PWD/bin/as_unit.py" "$unit" \
 	>bin/netvmd
 chmod +x bin/netvmd
 PATH=/run/test/bin:$PATH

@@ -112,6 +112,7 @@ def udp_bulk(stage):
 def replay(stage):
     """A recorded file through the same chain: its two ports become a tape and a reel."""
     wanted = tape.write("tape.pcap")
+    stage.refused_on_tape = tape.PACKETS - len(wanted)
     run("netvm", "config", "apply", "replay.yaml")
     received = stage.stats()["books"]["received"]
     run("netvm", "port", "set", "client", "up=true")
@@ -130,18 +131,18 @@ def replay(stage):
 def refused_tcp(stage):
     """There is a server behind port 23, but the firewall says no."""
     stage.serve("server", 23, "python3", "-m", "http.server", "23")
-    return refused(stage, "curl", "-sS", "--max-time", "1.5", f"http://{SERVER}:23/")
+    return refused(stage, "Tcp", "curl", "-sS", "--max-time", "1.5", f"http://{SERVER}:23/")
 
 
 def refused_udp(stage):
     """Fifty datagrams that nobody asked for."""
-    return refused(stage, "bash", "-c",
-                   f"for i in {{1..50}}; do echo $i >/dev/udp/{SERVER}/9999; done; false", least=50)
+    return refused(stage, "Udp", "bash", "-c",
+                   f"for i in {{1..50}}; do echo $i >/dev/udp/{SERVER}/9999; done; false")
 
 
-def refused(stage, *command, least=1):
-    """The command must fail, and the firewall must say which rule refused it."""
-    before = firewall_drops(stage)
+def refused(stage, protocol, *command):
+    """The command must fail, and the firewall must say which rule refused all that it sent."""
+    before, sent_before = firewall_drops(stage), sent(stage, protocol)
     try:
         stage.on("client", *command)
         return Result(False, "it passed")
@@ -150,9 +151,18 @@ def refused(stage, *command, least=1):
 
     dropped = {rule: n - before[rule] for rule, n in firewall_drops(stage).items()
                if n > before[rule]}
-    return Result(sum(dropped.values()) >= least,
-                  "; ".join(f"{n} dropped, rule: {rule}" for rule, n in dropped.items()) or
-                  "no rule dropped anything")
+    n_sent = sent(stage, protocol) - sent_before
+    return Result(sum(dropped.values()) == n_sent > 0,
+                  "; ".join(f"{n} of {n_sent} packets dropped, rule: {rule}"
+                            for rule, n in dropped.items()) or "no rule dropped anything")
+
+
+def sent(stage, protocol):
+    """Packets of Tcp or Udp that the client's kernel has sent so far."""
+    names, values = (line.split() for line in stage.on("client", "cat", "/proc/net/snmp").split("\n")
+                     if line.startswith(f"{protocol}:"))
+    counted = dict(zip(names[1:], map(int, values[1:])))
+    return sum(counted.get(name, 0) for name in ("OutSegs", "RetransSegs", "OutDatagrams"))
 
 
 def firewall_drops(stage):

@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 
@@ -119,7 +120,8 @@ class Screen:
                 lines.append(colour("1", f"  ▸ {act.title} …"))
             else:
                 lines.append(f"    {act.title}")
-        lines += ["", *(line[:columns] for line in self.table.frame)]
+        tables, books = fit(self.table.frame, columns)
+        lines += ["", *tables[:max(0, rows - 2 - len(lines) - len(books))], *books]
         text = "".join(f"{line}{TO_END_OF_LINE}\n" for line in lines[:rows - 1])
         sys.stdout.write(HOME + text + TO_END)
         sys.stdout.flush()
@@ -143,7 +145,7 @@ class Screen:
             *self._lines(refused=True),
             "",
             colour("1", "  Where every packet went"),
-            *conservation(books, stage.sentences, balanced),
+            *conservation(books, stage.sentences, balanced, notes(stage)),
             *([] if exit_status == 0 else ["", f"  {mark(False)} netvmd ended with {exit_status}:",
                                            stage.log()]),
             "",
@@ -159,15 +161,40 @@ class Screen:
                 yield f"    {mark(result.passed)} {act.title:16} {result.text}"
 
 
+def fit(frame, columns):
+    """A frame in so many columns: its tables without what says least, and its books, wrapped."""
+    at = frame.index("books") if "books" in frame else len(frame)
+    tables, books = frame[:at], frame[at:]
+    for header in ("WAKEUPS/s", "BATCH"):
+        if any(len(line) > columns for line in tables):
+            tables = without(tables, header)
+    return ([line[:columns] for line in tables],
+            [part for line in books
+             for part in textwrap.wrap(line, columns, subsequent_indent="    ")])
+
+
+def without(tables, header):
+    """The tables without that column; its neighbour on the left must be flush right, too."""
+    cut, shorter = slice(0, 0), []
+    for line in tables:
+        if line[:1] != " ":
+            cut = slice(0, 0)  # the title of the next table
+        elif header in line:
+            at = line.index(header)
+            cut = slice(len(line[:at].rstrip()), at + len(header))
+        shorter.append(line[:cut.start] + line[cut.stop:])
+    return shorter
+
+
 def topology(stats, users):
-    """The drawing: hosts, ports, NFs with their process ids."""
+    """The drawing: hosts, ports, NFs."""
     nfs = ("firewall", "monitor", "forward")
     line = "─" * 14
     return [
         "              " + "   ".join(f"┌{line}┐" for _ in nfs),
         "   client ──► " + "──►".join(f"│{name:^14}│" for name in nfs) + " ──► server",
         "   10.0.0.1   " + "   ".join(
-            f"│{'process ' + str(stats['nfs'][name]['pid']):^14}│" for name in nfs) + "   10.0.0.2",
+            f"│{'own process':^14}│" for _ in nfs) + "   10.0.0.2",
         "              " + "   ".join(f"└{line}┘" for _ in nfs),
         f"   The three run as user {', '.join(sorted(users))}. Packets stay where they are in shared "
         f"memory:",
@@ -181,7 +208,15 @@ def conserved(books):
         books["sent"] + books["consumed"] + books["dropped"] + books["in_flight"])
 
 
-def conservation(books, sentences, balanced):
+def notes(stage):
+    """What the demo knows about some drops."""
+    on_tape, early = stage.refused_on_tape, stage.early
+    refused = stage.final["books"]["drops"].get("nf-verdict", 0) - on_tape
+    return {"nf-verdict": f"{refused:,} refused above, {on_tape:,} from the tape",
+            "service-down": f"{early:,} of them before the NFs had started"}
+
+
+def conservation(books, sentences, balanced, remarks):
     """The books: what came in on the left, where it went on the right, and why it was dropped."""
     rows = [("received", "sent"), ("injected", "consumed"), ("", "dropped"), ("", "in_flight")]
     number = "{:>13,}".format
@@ -197,6 +232,8 @@ def conservation(books, sentences, balanced):
     for label, count in sorted(books["drops"].items()):
         if count:
             yield f"    {count:>9,} dropped as {label}: {sentences[label]}"
+            if label in remarks:
+                yield f"              ({remarks[label]})"
 
 
 def verdict(good, seconds):

@@ -47,6 +47,8 @@ class Stage:
         self.daemon = None
         self.background = []
         self.final = {}
+        self.refused_on_tape = 0
+        self.early = 0  # packets that came before the NFs ran
         self.users = set()
         self.sentences = {}
 
@@ -92,10 +94,11 @@ class Stage:
         with os.fdopen(ready, "rb") as pipe:
             if pipe.readline() != b"READY\n":
                 raise Off(f"netvmd did not start:\n{self.log()}")
-        for host, addresses in ADDRESSES.items():
-            self._address(host, addresses)
         until("all NFs run", lambda: all(
             nf["state"] == "running" for nf in self.stats()["nfs"].values()))
+        self.early = self.stats()["books"]["drops"].get("service-down", 0)
+        for host, addresses in ADDRESSES.items():
+            self._address(host, addresses)
 
     def _address(self, host, addresses):
         """The port made eth0 in the host's namespace; give it its addresses."""
