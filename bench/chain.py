@@ -47,7 +47,7 @@ def measure_limit(bench):
                            str(work.switch_core), str(work.nf_core)])
     for line in output.splitlines():
         setting = json.loads(line)
-        case = "limit" if setting["packets"] == "stale" else "limit-fresh"
+        case = "limit" if setting["packets"] == "fresh" else "limit-stale"
         variant = f"{setting['ring']}, burst {setting['burst']}, {setting['in_flight']} in flight"
         yield case, variant, setting["mpps"]
 

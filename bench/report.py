@@ -23,7 +23,7 @@ def micros(ns):
 
 def chains(results):
     """Throughput: one row per case, and its ratio to the limit and the peers."""
-    against = ("limit", 0), ("limit-fresh", 0), *((peer, 1) for peer in PEERS), ("netvm", 1)
+    against = ("limit", 0), ("limit-stale", 0), *((peer, 1) for peer in PEERS), ("netvm", 1)
     head = ["case", "chain", "Mpps", *(f"/ {name}" for name, _ in against)]
     rows = [[case, chain or "-", f"{mpps:.2f}", *(ratio(mpps, results.get(key)) for key in against)]
             for (case, chain), mpps in results.items()]
