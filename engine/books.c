@@ -41,21 +41,6 @@ void engine_chain_counters(struct engine *engine, const char *name, struct count
 
 /* ---- standing still ------------------------------------------------------------------------ */
 
-struct pause {
-	unsigned n_standing;
-	bool go_on;
-};
-
-static void stand_still(struct worker *worker, void *arg)
-{
-	struct pause *pause = arg;
-
-	(void)worker;
-	__atomic_fetch_add(&pause->n_standing, 1, __ATOMIC_RELEASE);
-	while (!__atomic_load_n(&pause->go_on, __ATOMIC_ACQUIRE))
-		sched_yield();
-}
-
 static void count_buffers(const struct buffer_pool *pool, struct books *books)
 {
 	for (uint32_t i = 0; i < pool->n_buffers; i++) {
@@ -90,25 +75,49 @@ static void sum_workers(const struct engine *engine, struct books *books)
 		books->dropped += books->drops[r];
 }
 
-void engine_books(struct engine *engine, struct books *books)
-{
-	struct worker_call call[NETVM_WORKERS_MAX];
-	struct pause pause = {0};
+struct taking {
+	const struct engine *engine;
+	struct books *books;
+	unsigned n_standing;
+	bool taken;
+};
 
+static void take_books(const struct engine *engine, struct books *books)
+{
 	memset(books, 0, sizeof(*books));
-	for (unsigned w = 0; w < engine->n_workers; w++)
-		worker_post(engine->worker[w], &call[w], stand_still, &pause);
-	while (__atomic_load_n(&pause.n_standing, __ATOMIC_ACQUIRE) < engine->n_workers)
-		sched_yield();
 	sum_workers(engine, books);
 	for (unsigned p = 0; p < POOLS_MAX; p++)
 		if (engine->pool[p])
 			count_buffers(engine->pool[p], books);
-	__atomic_store_n(&pause.go_on, true, __ATOMIC_RELEASE);
-	for (unsigned w = 0; w < engine->n_workers; w++)
-		worker_await(&call[w]);
 	books->balanced = books->received + books->injected ==
 			  books->sent + books->consumed + books->dropped + books->in_flight;
+}
+
+/*
+ * Run by all workers. The first one takes the books as soon as the others stand still: they wait
+ * for a thread that runs, never for the manager's, which may not get a core for milliseconds.
+ */
+static void stand_still(struct worker *worker, void *arg)
+{
+	struct taking *taking = arg;
+
+	__atomic_fetch_add(&taking->n_standing, 1, __ATOMIC_ACQ_REL);
+	if (worker->id != 0) {
+		while (!__atomic_load_n(&taking->taken, __ATOMIC_ACQUIRE))
+			sched_yield();
+		return;
+	}
+	while (__atomic_load_n(&taking->n_standing, __ATOMIC_ACQUIRE) < worker->n_workers)
+		sched_yield();
+	take_books(taking->engine, taking->books);
+	__atomic_store_n(&taking->taken, true, __ATOMIC_RELEASE);
+}
+
+void engine_books(struct engine *engine, struct books *books)
+{
+	struct taking taking = {.engine = engine, .books = books};
+
+	workers_call(engine, stand_still, &taking);
 }
 
 void engine_worker_info(struct engine *engine, unsigned number, struct worker_info *info)

@@ -291,13 +291,6 @@ struct engine {
 /* worker.c */
 int worker_start(struct worker *worker, struct error *error);
 void worker_stop(struct worker *worker);
-/*
- * Ask the worker to run `function` between two turns, and wait until it has. A worker takes one
- * call at a time; `call` must live until then. Control thread only.
- */
-void worker_post(struct worker *worker, struct worker_call *call,
-	void (*function)(struct worker *worker, void *arg), void *arg);
-void worker_await(struct worker_call *call);
 /* Run `function` on the worker between two turns; returns when it has. Control thread only. */
 void worker_call(
 	struct worker *worker, void (*function)(struct worker *worker, void *arg), void *arg);

@@ -224,7 +224,7 @@ void worker_wake(struct worker *worker)
 		(void)!write(worker->wake_fd, &one, sizeof(one));
 }
 
-void worker_post(struct worker *worker, struct worker_call *call,
+static void post(struct worker *worker, struct worker_call *call,
 	void (*function)(struct worker *worker, void *arg), void *arg)
 {
 	*call = (struct worker_call){.function = function, .arg = arg};
@@ -232,7 +232,7 @@ void worker_post(struct worker *worker, struct worker_call *call,
 	worker_wake(worker);
 }
 
-void worker_await(struct worker_call *call)
+static void await(struct worker_call *call)
 {
 	while (!__atomic_load_n(&call->done, __ATOMIC_ACQUIRE))
 		sched_yield();
@@ -243,8 +243,8 @@ void worker_call(
 {
 	struct worker_call call;
 
-	worker_post(worker, &call, function, arg);
-	worker_await(&call);
+	post(worker, &call, function, arg);
+	await(&call);
 }
 
 void workers_call(
@@ -253,7 +253,7 @@ void workers_call(
 	struct worker_call call[NETVM_WORKERS_MAX];
 
 	for (unsigned i = 0; i < engine->n_workers; i++)
-		worker_post(engine->worker[i], &call[i], function, arg);
+		post(engine->worker[i], &call[i], function, arg);
 	for (unsigned i = 0; i < engine->n_workers; i++)
-		worker_await(&call[i]);
+		await(&call[i]);
 }

@@ -1,9 +1,6 @@
 /* Workers without threads. See still_worker.h. */
 #include "tests/fuzz/common/still_worker.h"
 
-#include <pthread.h>
-#include <sched.h>
-
 #include <rte_cycles.h>
 
 #include "engine/datapath.h"
@@ -52,30 +49,4 @@ void workers_call(
 {
 	for (unsigned i = 0; i < engine->n_workers; i++)
 		function(engine->worker[i], arg);
-}
-
-static void *run_call(void *arg)
-{
-	struct worker *worker = arg;
-	struct worker_call *call = worker->call;
-
-	call->function(worker, call->arg);
-	__atomic_store_n(&call->done, 1, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-/* What is posted may wait for its caller (the books do), so it needs a thread after all. */
-void worker_post(struct worker *worker, struct worker_call *call,
-	void (*function)(struct worker *worker, void *arg), void *arg)
-{
-	*call = (struct worker_call){.function = function, .arg = arg};
-	worker->call = call;
-	require(pthread_create(&worker->thread, NULL, run_call, worker) == 0);
-	pthread_detach(worker->thread);
-}
-
-void worker_await(struct worker_call *call)
-{
-	while (!__atomic_load_n(&call->done, __ATOMIC_ACQUIRE))
-		sched_yield();
 }
