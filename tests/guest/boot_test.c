@@ -1,5 +1,5 @@
 /*
- * A real guest: stock QEMU under emulation boots an image of `netvm image build`, and the NF in it
+ * A real guest: stock QEMU under emulation boots an image of `netvm-image build`, and the NF in it
  * gets its packets from the fake host through two ivshmem devices. The same file of the NF also
  * runs as a process. Called by meson: boot_test IMAGE_TOOL STATIC_NF
  */
