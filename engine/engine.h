@@ -230,8 +230,8 @@ void engine_nf_load(struct engine *engine, const struct nf *nf, struct nf_load *
 
 /*
  * The conservation line: received + injected = sent + consumed + dropped + in_flight.
- * The workers stand still between two turns while one of them takes it, so it is exact: in_flight is
- * counted from the ownership table, not computed from the other numbers.
+ * The workers stand still between two turns while one of them takes it, so it is exact: in_flight
+ * is counted from the ownership table, not computed from the other numbers.
  */
 struct books {
 	uint64_t received;
