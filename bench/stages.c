@@ -371,9 +371,9 @@ static int run(double seconds, int core_a, int core_b, struct error *error)
 		(result = steer(engine, service, &source, &sink, error)) != 0)
 		return result;
 	sleep_for(WARM_UP_S);
-	worker_call(engine->worker[0], reset, NULL);
+	workers_call(engine, reset, NULL);
 	sleep_for(seconds);
-	worker_call(engine->worker[0], report, &nf);
+	workers_call(engine, report, &nf);
 	return 0; /* the end of the process takes everything down */
 }
 

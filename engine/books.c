@@ -1,6 +1,6 @@
 /*
- * The books: counters summed over workers, and the conservation line taken while the workers stand
- * still. Control thread. See engine.h.
+ * The books: counters summed over workers, and the conservation line, which the first worker takes
+ * while the others stand still. Called on the control thread. See engine.h.
  */
 #include <sched.h>
 #include <string.h>

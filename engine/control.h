@@ -28,7 +28,8 @@ struct steering *steering_empty(void);
 void steering_free_all(struct engine *engine); /* workers have stopped */
 struct program *program_to_port(struct engine *engine, struct port_slot *slot);
 struct chain_books *chain_books_get(struct engine *engine, const char *name);
-/* Free the retired programs that no buffer names any more. */
+/* Free the retired programs that no packet is on any more; waits a grace period if there are any.
+ */
 void steer_reap(struct engine *engine);
 
 /* Whether a packet under way on an old program may still leave by this port. */

@@ -9,7 +9,7 @@
  *
  * Everything in struct worker is private to its thread, except `call`, the counters (written by the
  * worker, read by anybody) and what is marked. The control side changes a worker's tables only by
- * worker_call(): the worker itself runs the change between two turns of its loop, when it holds no
+ * workers_call(): the worker itself runs the change between two turns of its loop, when it holds no
  * packet and no pointer. That is the whole synchronisation between control and data path: a call
  * that has returned on every worker is also a grace period.
  *
@@ -291,9 +291,7 @@ struct engine {
 /* worker.c */
 int worker_start(struct worker *worker, struct error *error);
 void worker_stop(struct worker *worker);
-/* Run `function` on the worker between two turns; returns when it has. Control thread only. */
-void worker_call(
-	struct worker *worker, void (*function)(struct worker *worker, void *arg), void *arg);
+/* Run `function` on each worker between two of its turns; returns when all have. Control thread. */
 void workers_call(
 	struct engine *engine, void (*function)(struct worker *worker, void *arg), void *arg);
 void worker_wake(struct worker *worker);

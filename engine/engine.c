@@ -1,7 +1,7 @@
 /*
  * The engine's life, its pools and its ports: the control side of what workers run. Called by the
  * manager; see engine.h. Each change of a worker's tables is a function run by the worker itself
- * (worker_call).
+ * (workers_call).
  */
 #include <errno.h>
 #include <stdio.h>

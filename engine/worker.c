@@ -1,6 +1,6 @@
 /*
  * The worker: its loop, its sleep, and calls from the control side. One thread per worker; the
- * functions worker_start/stop/call/wake are for the control thread. See datapath.h.
+ * functions worker_start/stop/wake and workers_call are for the control thread. See datapath.h.
  */
 #include <errno.h>
 #include <sched.h>
@@ -201,20 +201,6 @@ fail:
 	return err;
 }
 
-static void stop(struct worker *worker, void *arg)
-{
-	(void)arg;
-	worker->stop = true;
-}
-
-void worker_stop(struct worker *worker)
-{
-	worker_call(worker, stop, NULL);
-	pthread_join(worker->thread, NULL);
-	close(worker->epoll_fd);
-	close(worker->wake_fd);
-}
-
 void worker_wake(struct worker *worker)
 {
 	uint64_t one = 1;
@@ -238,13 +224,27 @@ static void await(struct worker_call *call)
 		sched_yield();
 }
 
-void worker_call(
+static void worker_call(
 	struct worker *worker, void (*function)(struct worker *worker, void *arg), void *arg)
 {
 	struct worker_call call;
 
 	post(worker, &call, function, arg);
 	await(&call);
+}
+
+static void stop(struct worker *worker, void *arg)
+{
+	(void)arg;
+	worker->stop = true;
+}
+
+void worker_stop(struct worker *worker)
+{
+	worker_call(worker, stop, NULL);
+	pthread_join(worker->thread, NULL);
+	close(worker->epoll_fd);
+	close(worker->wake_fd);
 }
 
 void workers_call(

@@ -38,12 +38,6 @@ void worker_wake(struct worker *worker)
 	(void)worker;
 }
 
-void worker_call(
-	struct worker *worker, void (*function)(struct worker *worker, void *arg), void *arg)
-{
-	function(worker, arg);
-}
-
 void workers_call(
 	struct engine *engine, void (*function)(struct worker *worker, void *arg), void *arg)
 {
