@@ -109,28 +109,29 @@ unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue_number,
 	return n;
 }
 
-/* Keep the NF supplied with empty buffers, up to its quota. */
-static void top_up_stock(struct worker *worker, struct nf_link *link, struct nf_queue *queue)
+/*
+ * Keep the NF supplied with empty buffers, up to its quota. What waits in the ring of a queue is
+ * bounded by its share, so that an idle one leaves the others some. Returns false when there is no
+ * more to do.
+ */
+static bool top_up_stock(struct worker *worker, struct nf_link *link, struct nf_queue *queue)
 {
 	struct nf *nf = link->nf;
+	uint32_t share = nf->stock_quota / nf->n_queues, n = share < BURST ? share : BURST;
+	uint32_t room, wanted;
 	uint64_t words[BURST];
-	uint32_t room, waiting, n = BURST;
 
-	if (link->n_stock + BURST > nf->stock_quota)
-		return;
-	room = netvm_ring_room(&queue->stock, BURST);
+	if (n == 0 || link->n_stock + n > nf->stock_quota)
+		return false;
+	wanted = queue->stock.mask + 1 - share + n;
+	room = netvm_ring_room(&queue->stock, wanted);
 	if (room == NETVM_RING_CORRUPT) {
 		fault(worker, link);
-		return;
+		return false;
 	}
-	/* What waits in its ring counts against a queue, so that an idle one leaves the others
-	 * some. */
-	waiting = queue->stock.own - queue->stock.peer;
-	if (room < n || waiting + n > nf->stock_quota / nf->n_queues)
-		return;
+	if (room < wanted)
+		return false;
 	n = buffer_alloc(worker->cache[nf->pool->number], words, n);
-	if (n == 0)
-		return;
 	for (uint32_t i = 0; i < n; i++) {
 		struct buffer_state *state = buffer_state(nf->pool, words[i]);
 
@@ -142,6 +143,14 @@ static void top_up_stock(struct worker *worker, struct nf_link *link, struct nf_
 	}
 	netvm_ring_publish(&queue->stock);
 	link->n_stock += n;
+	return n > 0;
+}
+
+/* As much in a turn as is taken from it in one. */
+static void supply(struct worker *worker, struct nf_link *link, struct nf_queue *queue)
+{
+	for (int burst = 0; burst < COLLECT_BURSTS && top_up_stock(worker, link, queue); burst++)
+		;
 }
 
 /* ---- NF to host ---------------------------------------------------------------------------- */
@@ -384,7 +393,7 @@ unsigned border_turn(struct worker *worker)
 		for (unsigned q = 0; q < nf->n_queues && !link->faulty; q++) {
 			moved += collect(worker, link, &link->queue[q]);
 			if (nf->features & NETVM_FEATURE_STOCK)
-				top_up_stock(worker, link, &link->queue[q]);
+				supply(worker, link, &link->queue[q]);
 		}
 	}
 	return moved;

@@ -314,6 +314,22 @@ static void stock_packets_are_injected(void **state)
 	fixture_finish(f);
 }
 
+/* Again and again, through all of the ring. */
+static void stock_is_kept_filled(void **state)
+{
+	struct fixture *f = fixture_start(1);
+	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", NETVM_FEATURE_STOCK);
+	uint64_t words[64];
+
+	(void)state;
+	for (unsigned n = 0, all = 0; all < 1000; all += n) {
+		assert_true(rig_wait((n = netvm_ring_take(&a->stock[0], words, 64)) > 0));
+		rig_nf_send(a, 0, words, n); /* back, unused */
+	}
+	rig_nf_free(f->engine, a);
+	fixture_finish(f);
+}
+
 /* How many of `n` flows reach each of the instances. */
 static void count_flows(
 	struct fixture *f, struct rig_nf **nfs, unsigned n_nfs, unsigned n, uint8_t *owner)
@@ -555,6 +571,7 @@ int main(void)
 		cmocka_unit_test(change_lets_packets_finish_on_the_old_chain),
 		cmocka_unit_test(detour_comes_back_and_loops_end),
 		cmocka_unit_test(stock_packets_are_injected),
+		cmocka_unit_test(stock_is_kept_filled),
 		cmocka_unit_test(instances_share_flows_consistently),
 		cmocka_unit_test(rules_choose_by_priority),
 		cmocka_unit_test(crossing_groups_copies_once),

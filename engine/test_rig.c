@@ -164,7 +164,7 @@ struct rig_nf *rig_nf_new(struct engine *engine, struct service *service, struct
 		.service = service,
 		.layout = &rig->layout,
 		.features = features,
-		.stock_quota = 256};
+		.stock_quota = 200} /* less than the ring holds */;
 
 	nf_layout(engine, pool, 256, 256, 1, &rig->layout);
 	rig->channel = aligned_alloc(4096, rig->layout.channel_bytes);

@@ -267,20 +267,32 @@ void queue_settle(struct netvm_private *queue)
 
 /* ---- buffers of the NF's own --------------------------------------------------------------- */
 
+/* A take gives what the last look at the ring found, so only an empty one says that it is empty. */
+static unsigned stock_take_from(
+	struct netvm_private *queue, unsigned worker, struct netvm_packet *pkts, unsigned n)
+{
+	unsigned got = 0;
+	uint32_t taken;
+
+	do {
+		taken = ring_take(&queue->rings[worker].stock, &pkts[got].word, n - got);
+		if (taken == NETVM_RING_CORRUPT) {
+			(void)queue_lost(queue, "the daemon broke the contract: stock ring index");
+			break;
+		}
+		got += taken;
+	} while (taken > 0 && got < n);
+	remember_worker(queue, pkts, got, worker);
+	return got;
+}
+
 static unsigned stock_take(
 	struct netvm_private *queue, unsigned worker, struct netvm_packet *pkts, unsigned n)
 {
 	unsigned got = 0;
 
 	for (unsigned i = 0; i < queue->n_workers && got < n; i++) {
-		uint32_t taken = ring_take(&queue->rings[worker].stock, &pkts[got].word, n - got);
-
-		if (taken == NETVM_RING_CORRUPT) {
-			(void)queue_lost(queue, "the daemon broke the contract: stock ring index");
-			return got;
-		}
-		remember_worker(queue, &pkts[got], taken, worker);
-		got += taken;
+		got += stock_take_from(queue, worker, pkts + got, n - got);
 		worker = worker + 1 == queue->n_workers ? 0 : worker + 1;
 	}
 	return got;

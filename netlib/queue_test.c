@@ -241,6 +241,23 @@ static void alloc_takes_from_the_stock(void **state)
 	bench_close(&bench);
 }
 
+/* Also what came after the last look at the ring, while something of that was left. */
+static void alloc_takes_all_there_is(void **state)
+{
+	struct bench bench = bench_open(1);
+	struct netvm_packet pkts[8];
+	uint64_t words[8];
+
+	(void)state;
+	assert_int_equal(test_host_stock(bench.host, 0, 0, 3), 3);
+	assert_int_equal(netvm_alloc(bench.nf, pkts, 1), 1);
+	assert_int_equal(test_host_stock(bench.host, 0, 0, 5), 5);
+	assert_int_equal(netvm_alloc(bench.nf, pkts + 1, 7), 7);
+	send_and_flush(&bench, pkts, 8);
+	assert_true(test_host_collect_all(bench.host, 0, 0, words, 8));
+	bench_close(&bench);
+}
+
 static void alloc_looks_at_every_workers_stock(void **state)
 {
 	struct bench bench = bench_open(3);
@@ -398,6 +415,7 @@ int main(void)
 		cmocka_unit_test(packets_return_to_their_worker),
 		cmocka_unit_test(workers_take_turns),
 		cmocka_unit_test(alloc_takes_from_the_stock),
+		cmocka_unit_test(alloc_takes_all_there_is),
 		cmocka_unit_test(alloc_looks_at_every_workers_stock),
 		cmocka_unit_test(clone_copies_packet_metadata_and_verdict),
 		cmocka_unit_test(release_consumes),
