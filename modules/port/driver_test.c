@@ -196,6 +196,30 @@ static void test_null_rate(void **state)
 	close_port(&port);
 }
 
+/* Not before its delay, and when it has sent all, nothing is missed. */
+static void test_null_delay(void **state)
+{
+	uint64_t words[BURST];
+	struct port_info info;
+	struct port port;
+
+	(void)state;
+	open_good(&port, &null_driver, "rate=1000000,count=3,delay=20");
+	assert_int_equal(receive(&port, words), 0);
+	for (unsigned got = 0; got < 3;) {
+		unsigned n;
+
+		wait_readable(&port);
+		n = receive(&port, words);
+		port.ops->tx(&port.tx[0], words, n);
+		got += n;
+	}
+	assert_int_equal(receive(&port, words), 0);
+	port.ops->info(&port, &info);
+	assert_int_equal(info.rx_missed, 0);
+	close_port(&port);
+}
+
 static void test_null_refused(void **state)
 {
 	(void)state;
@@ -461,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_null_flows),
 		cmocka_unit_test(test_null_off),
 		cmocka_unit_test(test_null_rate),
+		cmocka_unit_test(test_null_delay),
 		cmocka_unit_test(test_null_refused),
 		cmocka_unit_test(test_mtu),
 		cmocka_unit_test(test_pcap),

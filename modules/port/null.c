@@ -38,7 +38,7 @@ struct null_queue {
 };
 
 struct null_options {
-	uint64_t size, rate, count, flows, vlan;
+	uint64_t size, rate, delay, count, flows, vlan;
 	bool source;
 };
 
@@ -58,6 +58,7 @@ struct null_port {
 static const struct spec_field null_fields[] = {
 	NULL_FIELD(size, NULL_BYTES_MIN, NETVM_BUFFER_BYTES_MAX - 1),
 	NULL_FIELD(rate, 1, 1000000000),
+	NULL_FIELD(delay, 0, 3600000),
 	NULL_FIELD(count, 0, UINT64_MAX),
 	NULL_FIELD(flows, 1, NULL_FLOWS_MAX),
 	NULL_FIELD(vlan, 1, 4094),
@@ -150,8 +151,13 @@ static unsigned null_rx(struct port_queue *queue, uint64_t *words, unsigned max)
 {
 	struct null_queue *q = queue->driver;
 	struct buffer_pool *pool = queue->cache->pool;
-	unsigned n = pace_allow(&q->pace, max < BUFFER_BURST_MAX ? max : BUFFER_BURST_MAX);
+	unsigned n;
 
+	if (q->left == 0) {
+		pace_sleep_until(&q->pace, PACE_NEVER);
+		return 0;
+	}
+	n = pace_allow(&q->pace, max < BUFFER_BURST_MAX ? max : BUFFER_BURST_MAX);
 	if (n > q->left)
 		n = (unsigned)q->left;
 	n = n ? buffer_alloc(queue->cache, words, n) : 0;
@@ -164,8 +170,6 @@ static unsigned null_rx(struct port_queue *queue, uint64_t *words, unsigned max)
 	}
 	q->left -= n;
 	pace_sent(&q->pace, n);
-	if (q->left == 0)
-		pace_sleep_until(&q->pace, PACE_NEVER);
 	return n;
 }
 
@@ -254,7 +258,7 @@ static int open_queue(struct port *port, unsigned i)
 	q->flow = i;
 	q->flow_step = n;
 	port->rx[i].driver = q;
-	return pace_open(&q->pace, options->rate && rate == 0 ? 1 : rate);
+	return pace_open(&q->pace, options->rate && rate == 0 ? 1 : rate, options->delay * 1000000);
 }
 
 static int open_queues(struct port *port, const struct port_config *config)
@@ -314,9 +318,9 @@ static int null_open(struct port *port, const struct port_config *config, struct
 
 const struct port_driver null_driver = {
 	.kind = "null",
-	.usage = "null:[size=BYTES,rate=PPS,count=N,flows=N,vlan=ID,source=on|off]",
-	.help = "makes packets (all it can, or rate per second, count at most) and swallows "
-		"packets",
+	.usage = "null:[size=BYTES,rate=PPS,delay=MS,count=N,flows=N,vlan=ID,source=on|off]",
+	.help = "makes packets (all it can, or rate per second, from a delay on, count at most) "
+		"and swallows packets",
 	.open = null_open,
 	.close = null_close,
 	.info = null_info,

@@ -12,13 +12,14 @@
 /* A source that was not asked for so long does not make up for it with a storm. */
 #define PACE_CATCH_UP_DIVISOR 100
 
-int pace_open(struct pace *pace, uint64_t rate)
+int pace_open(struct pace *pace, uint64_t rate, uint64_t delay_ns)
 {
-	*pace = (struct pace){.rate = rate, .start_ns = pace_now_ns(), .due_ns = PACE_NEVER};
+	*pace = (struct pace){
+		.rate = rate, .start_ns = pace_now_ns() + delay_ns, .due_ns = PACE_NEVER};
 	pace->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (pace->fd < 0)
 		return -errno;
-	pace_sleep_until(pace, 1);
+	pace_sleep_until(pace, delay_ns ? pace->start_ns : 1);
 	return 0;
 }
 
@@ -60,11 +61,18 @@ static uint64_t credit(struct pace *pace, uint64_t now_ns)
 
 unsigned pace_allow(struct pace *pace, unsigned max)
 {
-	uint64_t due, limit;
+	uint64_t due, limit, now_ns;
 
-	if (pace->rate == 0)
+	if (pace->rate == 0 && pace->start_ns == 0)
 		return max;
-	due = credit(pace, pace_now_ns());
+	now_ns = pace_now_ns();
+	if (now_ns < pace->start_ns)
+		return 0;
+	if (pace->rate == 0) {
+		pace->start_ns = 0; /* no more need to know the time */
+		return max;
+	}
+	due = credit(pace, now_ns);
 	limit = max + pace->rate / PACE_CATCH_UP_DIVISOR;
 	if (due > limit) {
 		driver_count(&pace->missed, due - limit);

@@ -21,8 +21,8 @@ struct pace {
 	uint64_t due_ns; /* what the timer is set to */
 };
 
-/* The timer starts readable. Returns 0 or -errno. */
-int pace_open(struct pace *pace, uint64_t rate);
+/* The first packets are due, and the timer readable, in `delay_ns`. Returns 0 or -errno. */
+int pace_open(struct pace *pace, uint64_t rate, uint64_t delay_ns);
 void pace_close(struct pace *pace);
 
 /*

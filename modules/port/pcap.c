@@ -392,7 +392,7 @@ static int open_files(struct port *port, struct error *error)
 	err = open_in(pcap, buffer_room(port->pool), error);
 	if (!err)
 		err = open_out(pcap, error);
-	if (!err && pace_open(&pcap->timer, pcap->options.rate))
+	if (!err && pace_open(&pcap->timer, pcap->options.rate, 0))
 		err = error_set(error, EMFILE, "spec", "", "out of file descriptors");
 	return err;
 }
