@@ -34,7 +34,7 @@ int nf_check_ring(const json_t *value, struct error *error)
 
 	if (is_ring_size(words))
 		return 0;
-	return error_set(error, EINVAL, "", "64, 128, 256, 512, 1024, 2048, 4096, 8192 or 16384",
+	return error_set(error, EINVAL, "", "64, 128, 256, 512, 1024 and so on up to 65536",
 		"%" JSON_INTEGER_FORMAT " is not a power of two", words);
 }
 
