@@ -20,6 +20,9 @@ SKIP = 0.01  # what the generator itself may fail to send of what was due
 TRIES = 3
 STEPS = 7  # of the binary search: to 1 % of the highest rate
 SHARES = (0.1, 0.5, 0.9)
+SETTLE_MS = 100
+RINGS = {"netvm-chain": (2048, 16384),        # places of the NF's ring, buffers of the group: presets
+         "netvm-chain-deep": (65536, 131072)}
 FIGURES = ("p50_ns", "p99_ns", "p999_ns", "max_ns")
 OVS_HALF = "half of OVS"  # the load at which the two are compared
 
@@ -102,30 +105,48 @@ def probe_round(probe, seconds, more_loads):
                       for name, rate in loads.items()}}
 
 
-def chain_round(work, build, seconds):
-    """Highest and loss-free rate of the real chain 1, whose source keeps to a rate."""
-    with daemon.netvmd(work, build, daemon.chain_document(work, 1)) as api:
+def chain_round(work, build, seconds, ring, buffers, ceiling):
+    """Highest and loss-free rate of the real chain 1, whose source keeps to a rate. A source without
+    one fills a deep ring to the brim, which is slower than what passes at a rate: the search goes
+    up to `ceiling` when that is more."""
+    document = daemon.chain_document(work, 1)
+    document["groups"]["default"]["buffers"] = buffers
+    document["nfs"]["nf1"]["ring"] = ring
+    with daemon.netvmd(work, build, document) as api:
         work.wait_for("traffic", lambda: api.sent("sink")[1])
+        before = snapshot(api)
+        time.sleep(seconds)
+        after = snapshot(api)
+        highest = (after["received"] - before["received"]) / (after["at"] - before["at"])
+        return {"highest": highest, "loads": {},
+                "loss_free": search(max(highest, ceiling),
+                                    lambda rate: chain_trial(api, rate, seconds))}
 
-        def trial(rate):
-            api.set_source("null:" if rate is None else f"null:rate={int(rate) + 1}")
-            time.sleep(0.2)
-            before = snapshot(api)
-            time.sleep(seconds)
-            after = snapshot(api)
-            return {key: after[key] - before[key] for key in after}
 
-        saturated = trial(None)
-        highest = saturated["received"] / saturated["seconds"]
-        return {"highest": highest, "loss_free": search(highest, trial), "loads": {}}
+def chain_trial(api, rate, seconds):
+    """So many packets at that rate. This script and the daemon's manager sleep before the first one
+    comes: at these rates the milliseconds for which they need a core would be what is measured."""
+    rate = int(rate) + 1
+    n = int(rate * seconds)
+    api.set_source("null:source=off")
+    before = snapshot(api)
+    api.set_source(f"null:rate={rate},count={n},delay={SETTLE_MS}")
+    time.sleep(SETTLE_MS / 1000 + seconds)
+    limit = time.monotonic() + seconds
+    while True:
+        after = snapshot(api)
+        received, missed, dropped = (after[key] - before[key]
+                                     for key in ("received", "missed", "dropped"))
+        if received + dropped >= n or time.monotonic() > limit:
+            return {"offered": n, "lost": n - received + missed, "skipped": 0}
+        time.sleep(SETTLE_MS / 1000)
 
 
 def snapshot(api):
     stats = api.call("stats.get")
-    received = stats["ports"]["sink"]["tx_pkts"]
-    lost = stats["books"]["dropped"] + stats["ports"]["source"]["rx_missed"]
-    return {"seconds": stats["time_ns"] / 1e9, "received": received, "lost": lost,
-            "offered": received + lost, "skipped": 0}
+    return {"at": stats["time_ns"] / 1e9, "received": stats["ports"]["sink"]["tx_pkts"],
+            "missed": stats["ports"]["source"]["rx_missed"],
+            "dropped": stats["books"]["dropped"]}
 
 
 # ---- all rounds --------------------------------------------------------------------------------
@@ -133,7 +154,7 @@ def snapshot(api):
 
 def run(bench):
     """Interleaved rounds; emits one JSON line per figure and returns {case: results}."""
-    rounds = {"ovs-dpdk": [], "netvm": [], "netvm-chain": []}
+    rounds = {case: [] for case in ("ovs-dpdk", "netvm", *RINGS)}
     for number in range(bench.rounds):
         bench.say(f"latency: round {number + 1} of {bench.rounds}")
         with bench.workspace() as work, ovs(work, bench.build) as probe:
@@ -141,8 +162,12 @@ def run(bench):
         half = {OVS_HALF: rounds["ovs-dpdk"][-1]["loss_free"] / 2}
         with bench.workspace() as work, netvm(work, bench.build) as probe:
             rounds["netvm"].append(probe_round(probe, bench.seconds, half))
-        with bench.workspace() as work:
-            rounds["netvm-chain"].append(chain_round(work, bench.build, bench.seconds))
+        highest = 0
+        for case, (ring, buffers) in RINGS.items():
+            with bench.workspace() as work:
+                result = chain_round(work, bench.build, bench.seconds, ring, buffers, highest)
+            rounds[case].append(result)
+            highest = max(highest, result["highest"])
     return {case: emit(bench, case, results) for case, results in rounds.items()}
 
 
