@@ -466,6 +466,25 @@ static void full_port_is_a_named_drop(void **state)
 	fixture_finish(f);
 }
 
+/* Wherever in a burst they are, those around them go out. */
+static void refused_packets_are_a_named_drop(void **state)
+{
+	struct fixture *f = fixture_start(1);
+	uint8_t frame[64];
+
+	(void)state;
+	fixture_steer_through(f, NULL, 0);
+	f->out->refused_length = 62;
+	for (unsigned i = 0; i < 9; i++) {
+		rig_udp(frame, 1, 2, 3, 4);
+		rig_port_give(f->in, frame, i % 4 == 0 ? 62 : 60);
+	}
+	assert_true(rig_wait(rig_port_n_out(f->out) == 6));
+	assert_true(rig_wait(fixture_books(f).drops[DROP_PORT_REFUSED] == 3));
+	assert_int_equal(fixture_books(f).drops[DROP_PORT_TX_FULL], 0);
+	fixture_finish(f);
+}
+
 /* Frames of one flow leave in the order they came, however many workers there are. */
 static void workers_keep_flows_in_order(void **state)
 {
@@ -576,6 +595,7 @@ int main(void)
 		cmocka_unit_test(rules_choose_by_priority),
 		cmocka_unit_test(crossing_groups_copies_once),
 		cmocka_unit_test(full_port_is_a_named_drop),
+		cmocka_unit_test(refused_packets_are_a_named_drop),
 		cmocka_unit_test(workers_keep_flows_in_order),
 		cmocka_unit_test(workers_tell_ports_apart),
 		cmocka_unit_test(bad_programs_are_refused),

@@ -17,12 +17,42 @@ static void count_sent(struct worker *worker, struct port_slot *slot, uint64_t p
 	counter_add(&books->tx_bursts, pkts > 0);
 }
 
+/* Returns how many the port took. */
+static unsigned transmit(
+	struct worker *worker, struct port_slot *slot, const uint64_t *words, unsigned n)
+{
+	struct port *port = slot->port;
+	uint64_t bytes = 0;
+	unsigned sent;
+
+	/* Lengths first: accepted buffers are the driver's. */
+	for (unsigned i = 0; i < n; i++)
+		bytes += netvm_desc_length(words[i]);
+	sent = port->ops->tx(&port->tx[worker->id], words, n);
+	for (unsigned i = sent; i < n; i++)
+		bytes -= netvm_desc_length(words[i]);
+	count_sent(worker, slot, sent, bytes);
+	return sent;
+}
+
+/* Whether the port stopped because of this packet: then it is dropped and the next ones may go. */
+static bool refused(struct worker *worker, struct port_slot *slot, const uint64_t *word)
+{
+	struct port_queue *queue = &slot->port->tx[worker->id];
+
+	if (!queue->refused)
+		return false;
+	queue->refused = false;
+	output_drop(
+		worker, DROP_PORT_REFUSED, &slot->counters[worker->id], slot->port->pool, word, 1);
+	return true;
+}
+
 static void flush_port(struct worker *worker, struct port_slot *slot)
 {
 	struct tx_batch *batch = worker->tx[slot->number];
 	struct port *port = slot->port;
-	unsigned n = batch->n, sent;
-	uint64_t bytes = 0;
+	unsigned n = batch->n, done = 0;
 
 	batch->n = 0;
 	if (n == 0)
@@ -32,16 +62,15 @@ static void flush_port(struct worker *worker, struct port_slot *slot)
 			batch->words, n);
 		return;
 	}
-	/* Lengths first: accepted buffers are the driver's. */
-	for (unsigned i = 0; i < n; i++)
-		bytes += netvm_desc_length(batch->words[i]);
-	sent = port->ops->tx(&port->tx[worker->id], batch->words, n);
-	for (unsigned i = sent; i < n; i++)
-		bytes -= netvm_desc_length(batch->words[i]);
-	count_sent(worker, slot, sent, bytes);
-	if (unlikely(sent < n))
+	while (done < n) {
+		done += transmit(worker, slot, batch->words + done, n - done);
+		if (done == n || !refused(worker, slot, batch->words + done))
+			break;
+		done++;
+	}
+	if (unlikely(done < n))
 		output_drop(worker, DROP_PORT_TX_FULL, &slot->counters[worker->id], port->pool,
-			batch->words + sent, n - sent);
+			batch->words + done, n - done);
 }
 
 void output_flush(struct worker *worker)

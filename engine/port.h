@@ -11,7 +11,8 @@
  * offset and length set and owner ENGINE; it sets nothing else of their state. tx takes words over:
  * those it accepts (a prefix of the burst) it must give back with buffer_free(), now or when the
  * device is done with them (owner PORT meanwhile; `complete` is called every turn for that). The
- * engine counts and frees the rest.
+ * engine counts and frees the rest. When tx stops at a packet that can never be sent, not because
+ * the device is full, it sets `refused`: the engine drops that one and goes on with the next.
  */
 #ifndef NETVM_ENGINE_PORT_H
 #define NETVM_ENGINE_PORT_H
@@ -62,6 +63,7 @@ struct port_config {
 struct port_queue {
 	void *driver;               /* the driver's queue state */
 	struct buffer_cache *cache; /* of the owning worker, set by the engine before rx/tx */
+	bool refused;               /* set by tx, cleared by the engine */
 };
 
 struct port {

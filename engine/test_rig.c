@@ -60,6 +60,10 @@ static unsigned port_tx(struct port_queue *queue, const uint64_t *words, unsigne
 		if (rig->out_head - __atomic_load_n(&rig->out_tail, __ATOMIC_ACQUIRE) == RIG_QUEUE)
 			break;
 		frame->length = (uint16_t)netvm_desc_length(words[sent]);
+		if (frame->length == rig->refused_length) {
+			queue->refused = true;
+			break;
+		}
 		memcpy(frame->data, buffer_data(queue->cache->pool, words[sent]), frame->length);
 		__atomic_store_n(&rig->out_head, rig->out_head + 1, __ATOMIC_RELEASE);
 	}

@@ -25,6 +25,7 @@ struct rig_port {
 	uint32_t in_head, in_tail;   /* test writes head, worker writes tail */
 	uint32_t out_head, out_tail; /* worker writes head, test writes tail */
 	unsigned tx_limit;           /* frames tx takes in one call */
+	unsigned refused_length;     /* frames of it can never be sent; 0: none */
 	struct rig_frame in[RIG_QUEUE];
 	struct rig_frame out[RIG_QUEUE];
 };

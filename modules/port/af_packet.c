@@ -58,7 +58,6 @@ struct packet_queue {
 	struct frame_cutter cutter;
 	uint64_t rx_errors;
 	uint64_t rx_missed;
-	uint64_t tx_errors;
 	uint8_t *memory; /* of all `super` */
 	struct mmsghdr message[DRIVER_BURST];
 	struct packet_slot slot[DRIVER_BURST];
@@ -253,11 +252,11 @@ static unsigned packet_tx(struct port_queue *queue, const uint64_t *words, unsig
 	while (done < n) {
 		int sent = sendmmsg(q->fd, message + done, n - done, MSG_DONTWAIT);
 
-		if (sent < 0 && !is_packet_error(errno))
+		if (sent <= 0) {
+			queue->refused = sent < 0 && is_packet_error(errno);
 			break;
-		if (sent <= 0)
-			driver_count(&q->tx_errors, 1);
-		done += sent > 0 ? (unsigned)sent : 1;
+		}
+		done += (unsigned)sent;
 	}
 	buffer_free(queue->cache, words, done);
 	return done;
@@ -295,7 +294,6 @@ static void packet_info(struct port *port, struct port_info *info)
 		collect_missed(packet->queue[i]);
 		info->rx_missed += driver_counted(&packet->queue[i]->rx_missed);
 		info->rx_errors += driver_counted(&packet->queue[i]->rx_errors);
-		info->tx_errors += driver_counted(&packet->queue[i]->tx_errors);
 	}
 	snprintf(info->detail, sizeof(info->detail), "packet socket on %s, ifindex %d",
 		packet->options.name, packet->iface.index);

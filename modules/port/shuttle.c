@@ -67,6 +67,7 @@ static unsigned carry(unsigned from)
 		unsigned n = in->ops->rx(&in->rx[q], words, BURST), done;
 
 		done = n ? out->ops->tx(tx, words, n) : 0;
+		tx->refused = false;
 		buffer_free(&cache, words + done, n - done);
 		received[from] += n;
 		sent[!from] += done;

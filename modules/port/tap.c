@@ -31,7 +31,6 @@ struct tap_queue {
 	bool gone;
 	uint32_t room;
 	uint64_t rx_errors;
-	uint64_t tx_errors;
 	struct stash stash;
 };
 
@@ -120,12 +119,11 @@ static unsigned tap_tx(struct port_queue *queue, const uint64_t *words, unsigned
 		ssize_t length =
 			write(q->fd, buffer_data(pool, words[i]), netvm_desc_length(words[i]));
 
-		if (length >= 0)
-			continue;
 		/* EINVAL: this packet cannot be one. Else the device is full, down or gone. */
-		if (errno != EINVAL)
+		if (length < 0) {
+			queue->refused = errno == EINVAL;
 			break;
-		driver_count(&q->tx_errors, 1);
+		}
 	}
 	buffer_free(queue->cache, words, i);
 	return i;
@@ -146,10 +144,8 @@ static void tap_info(struct port *port, struct port_info *info)
 	iface_info(&tap->iface, info);
 	info->promiscuous = tap->promiscuous;
 	info->rx_missed = iface_tx_dropped(&tap->iface);
-	for (unsigned i = 0; i < tap->n_queues; i++) {
+	for (unsigned i = 0; i < tap->n_queues; i++)
 		info->rx_errors += driver_counted(&tap->queue[i].rx_errors);
-		info->tx_errors += driver_counted(&tap->queue[i].tx_errors);
-	}
 	snprintf(info->detail, sizeof(info->detail), "TAP %s, ifindex %d, %u queue%s",
 		tap->options.name, tap->iface.index, tap->n_queues, tap->n_queues > 1 ? "s" : "");
 }
