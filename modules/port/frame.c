@@ -248,7 +248,8 @@ int frame_cut_start(struct frame_cutter *cutter, const uint8_t *frame, uint32_t 
 
 	if (err)
 		return err;
-	if (!is_of_type(&cutter->headers, gso_type) || gso_size == 0)
+	if (!is_of_type(&cutter->headers, gso_type) || gso_size == 0 ||
+		cutter->headers.payload == cutter->headers.end)
 		return -EBADMSG;
 	if (cutter->headers.payload + gso_size > room)
 		return -EMSGSIZE;

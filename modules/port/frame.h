@@ -66,7 +66,8 @@ struct frame_cutter {
 
 /*
  * Start cutting the super-packet `frame`, which must stay as it is until the end. -EBADMSG when it
- * is not what gso_type says, -EMSGSIZE when its packets would be longer than `room`.
+ * is not what gso_type says or has no payload, -EMSGSIZE when its packets would be longer than
+ * `room`.
  */
 int frame_cut_start(struct frame_cutter *cutter, const uint8_t *frame, uint32_t length,
 	uint8_t gso_type, uint16_t gso_size, uint32_t room);

@@ -317,6 +317,9 @@ static void test_cut_refused(void **state)
 	assert_int_equal(frame_cut_start(&cutter, frame, length, 3, 1460, 1900), -EBADMSG);
 	frame[ip + 6] = 0x20; /* a fragment */
 	assert_int_equal(frame_cut_start(&cutter, frame, length, TCPV4, 1460, 1900), -EBADMSG);
+	shape.payload = 0;
+	length = make_frame(frame, &shape, &ip, &l4);
+	assert_int_equal(frame_cut_start(&cutter, frame, length, TCPV4, 1460, 1900), -EBADMSG);
 }
 
 /* Cut short at every byte, in memory that ends there, and with every header byte damaged. */
