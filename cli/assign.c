@@ -136,13 +136,15 @@ static void value_choices(struct cli *cli, const struct call *call,
 	const struct schema_fields *fields, const char *text, struct choices *choices)
 {
 	const char *equals = strchr(text, '=');
-	const char *comma = strrchr(equals, ',');
+	const char *comma;
 	struct fault ignored = {0};
 	const struct schema_field *field =
 		find_field(call, fields, text, (size_t)(equals - text), 0, &ignored);
 
 	if (!field)
 		return;
+	comma = strcmp(schema_text(field->entry, "type"), "list") == 0 ? strrchr(equals, ',')
+								       : NULL;
 	choices->keep = (size_t)((comma ? comma : equals) + 1 - text);
 	schema_values(cli, field->entry, choices);
 }

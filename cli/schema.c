@@ -112,6 +112,8 @@ void schema_values(struct cli *cli, const json_t *field, struct choices *values)
 	}
 	json_array_foreach (json_object_get(field, "values"), i, value)
 		choices_add(values, json_string_value(value), NULL);
+	json_array_foreach (json_object_get(field, "starts"), i, value)
+		choices_add(values, json_string_value(value), NULL);
 	if (schema_text(field, "ref"))
 		add_references(cli, schema_text(field, "ref"), values);
 	if (is_type(field, "list"))

@@ -88,6 +88,7 @@ struct port_driver {
 	const char *kind;  /* "tap" */
 	const char *usage; /* "tap:NAME[,queues=N]" */
 	const char *help;  /* one line */
+	bool exclusive;    /* no two ports with the same spec: each would get all of the other's */
 
 	/* control thread */
 	int (*open)(struct port *port, const struct port_config *config, struct error *error);

@@ -64,8 +64,10 @@ struct field {
 	const char *unit;
 	const char *help; /* one line, no full stop */
 	const char *example;
-	const char *ref;             /* FIELD_REF: section; others, for completion: section.field */
-	const char *const *values;   /* FIELD_ENUM: NULL-terminated */
+	const char *ref;           /* FIELD_REF: section; others, for completion: section.field */
+	const char *const *values; /* FIELD_ENUM: NULL-terminated */
+	/* FIELD_TEXT, for completion: how values begin, NULL-terminated, such as "tap:" */
+	const char *const *(*starts)(void);
 	const struct field *element; /* FIELD_LIST: one field, its name is not used */
 	const struct field *fields;  /* FIELD_MAP: ended by an entry without name */
 	/*

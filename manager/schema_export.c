@@ -40,6 +40,8 @@ static void export_limits(const struct field *field, json_t *object)
 	}
 	if (field->values)
 		json_object_set_new(object, "values", export_values(field->values));
+	if (field->starts)
+		json_object_set_new(object, "starts", export_values(field->starts()));
 }
 
 static json_t *export_field(const struct field *field)

@@ -15,7 +15,7 @@ _netvm()
 			compopt -o default
 			continue
 		fi
-		[[ $word == *= ]] && compopt -o nospace
+		[[ $word == *[=:] ]] && compopt -o nospace
 		COMPREPLY+=("${word#"$keep"}")
 	done < <("${words[0]}" complete -- "${words[@]:1}" 2>/dev/null)
 }

@@ -177,6 +177,8 @@ class Completion(WithDaemon):
         (["port", "add", ""], []),
         (["port", "set", "lan", "m"], ["mtu="]),
         (["port", "set", "lan", "mtu=1", ""], ["spec=", "group=", "promiscuous=", "up="]),
+        (["port", "set", "lan", "spec="], ["spec=tap:", "spec=null:"]),
+        (["port", "set", "lan", "spec=null:count=1,"], []),
         (["port", "set", "lan", "promiscuous=t"], ["promiscuous=true"]),
         (["port", "set", "lan", "pro=f"], ["pro=false"]),
         (["chain", "add", "x", "from="], ["from=lan", "from=wan"]),

@@ -520,6 +520,7 @@ const struct port_driver af_packet_driver = {
 	.kind = "af_packet",
 	.usage = "af_packet:IFACE[,netns=NAME]",
 	.help = "takes over an interface of the kernel with packet sockets; works with any",
+	.exclusive = true,
 	.open = packet_open,
 	.close = packet_close,
 	.info = packet_info,

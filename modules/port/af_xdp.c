@@ -536,6 +536,7 @@ const struct port_driver af_xdp_driver = {
 	.usage = "af_xdp:IFACE[,queue=N,netns=NAME]",
 	.help = "takes over an interface below the kernel's network stack, without copying if it "
 		"can",
+	.exclusive = true,
 	.open = xdp_open,
 	.close = xdp_close,
 	.info = xdp_info,

@@ -172,14 +172,35 @@ static int check_mtu(const json_t *document, const json_t *settings, struct erro
 		(long long)value_int(settings, "mtu"), group);
 }
 
+/* No port before this one, `name`, has its device. */
+static int check_device(
+	const json_t *ports, const char *name, const json_t *settings, struct error *error)
+{
+	const char *spec = value_text(settings, "spec"), *other;
+	json_t *others;
+
+	json_object_foreach ((json_t *)ports, other, others) {
+		if (strcmp(other, name) == 0)
+			break;
+		if (driver_of(spec)->exclusive && strcmp(spec, value_text(others, "spec")) == 0)
+			return error_set(error, EEXIST, "spec",
+				"give each port an interface of its own",
+				"%.60s is port %s already", spec, other);
+	}
+	return 0;
+}
+
 static int port_check(const struct change *change, struct error *error)
 {
+	const json_t *ports = json_object_get(change->new, "ports");
 	const char *name;
 	json_t *settings;
 
-	json_object_foreach (json_object_get(change->new, "ports"), name, settings) {
+	json_object_foreach ((json_t *)ports, name, settings) {
 		int rc = check_mtu(change->new, settings, error);
 
+		if (!rc)
+			rc = check_device(ports, name, settings, error);
 		if (rc)
 			return located(error, name, rc);
 	}

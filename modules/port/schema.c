@@ -34,9 +34,24 @@ static int check_spec(const json_t *value, struct error *error)
 	return error_set(error, EINVAL, "", hint, "there is no driver \"%.*s\"", (int)length, spec);
 }
 
+#define KINDS_MAX 16
+
+/* "tap:", "pcap:" ... */
+static const char *const *spec_starts(void)
+{
+	static char text[KINDS_MAX][16];
+	static const char *starts[KINDS_MAX + 1];
+
+	for (unsigned i = 0; i < KINDS_MAX && port_drivers[i]; i++) {
+		snprintf(text[i], sizeof(text[i]), "%s:", port_drivers[i]->kind);
+		starts[i] = text[i];
+	}
+	return starts;
+}
+
 static const struct field port_fields[] = {
 	{"spec", FIELD_TEXT, .required = true, .effect = EFFECT_RECREATE, .check = check_spec,
-		.help = "Driver and device", .example = "tap:lan0"},
+		.help = "Driver and device", .example = "tap:lan0", .starts = spec_starts},
 	{"group", FIELD_REF, .ref = "groups", .preset = "\"default\"", .effect = EFFECT_RECREATE,
 		.help = "Trust group whose buffers packets come into"},
 	{"mtu", FIELD_INT, .min = 68, .max = 15000, .preset = "1500", .unit = "bytes",

@@ -311,6 +311,7 @@ const struct port_driver tap_driver = {
 	.kind = "tap",
 	.usage = "tap:NAME[,queues=N,netns=NAME,mac=ADDRESS]",
 	.help = "makes an interface of the kernel; what the host sends into it comes in here",
+	.exclusive = true,
 	.open = tap_open,
 	.close = tap_close,
 	.info = tap_info,

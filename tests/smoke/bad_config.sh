@@ -16,6 +16,11 @@ ports:
   lan: {spec: "null:"}
   lan: {spec: "null:"}
 YAML
+cat >twins.yaml <<-YAML
+ports:
+  lan: {spec: "af_packet:eth7"}
+  wan: {spec: "af_packet:eth7"}
+YAML
 printf 'ports:\n\tlan: {}\n' >tabs.yaml
 { echo "ports:"; head -c 1200000 /dev/zero | tr '\0' '#'; } >large.yaml
 
@@ -55,6 +60,7 @@ nf add n service=s|command
 nf del ids|web
 config apply /nowhere.yaml|nowhere.yaml
 config check /run/test/duplicate.yaml|lan
+config check /run/test/twins.yaml|ports.wan.spec.*lan
 config check /run/test/tabs.yaml|yaml|line
 config check /run/test/large.yaml|1 MiB|large
 fly me to=moon|fly
