@@ -236,7 +236,7 @@ struct worker {
 	bool stop;
 	bool busy;
 
-	struct rx_slot rx[ENGINE_PORTS_MAX];
+	struct rx_slot rx[ENGINE_PORTS_MAX * PORT_QUEUES_MAX];
 	uint32_t n_rx;
 	struct nf_link *link[ENGINE_NFS_MAX];
 	uint32_t n_links;

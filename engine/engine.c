@@ -270,8 +270,6 @@ static void start_receiving(struct worker *worker, struct port_slot *slot, struc
 	for (unsigned q = worker->id; q < port->n_rx_queues; q += worker->n_workers) {
 		struct rx_slot *rx = &worker->rx[worker->n_rx];
 
-		if (worker->n_rx == ENGINE_PORTS_MAX)
-			return;
 		port->rx[q].cache = worker->cache[port->pool->number];
 		rx->slot = slot;
 		rx->queue = &port->rx[q];
