@@ -41,20 +41,25 @@ void engine_chain_counters(struct engine *engine, const char *name, struct count
 
 /* ---- standing still ------------------------------------------------------------------------ */
 
+/* The workers wait for this one: no branch depends on what is counted. */
 static void count_buffers(const struct buffer_pool *pool, struct books *books)
 {
+	uint32_t in_flight = 0, free = 0, port = 0, stock = 0;
+
 	for (uint32_t i = 0; i < pool->n_buffers; i++) {
 		const struct buffer_state *state = &pool->state[i];
+		uint32_t owner = state->owner, is_packet = state->is_packet;
 
 		/* What a driver has was counted as sent. */
-		books->in_flight += state->is_packet && state->owner != OWNER_PORT;
-		if (state->owner == OWNER_FREE)
-			books->buffers_free++;
-		else if (state->owner == OWNER_PORT)
-			books->buffers_port++;
-		else if (state->owner >= OWNER_NF && !state->is_packet)
-			books->buffers_stock++;
+		in_flight += is_packet & (owner != OWNER_PORT);
+		free += owner == OWNER_FREE;
+		port += owner == OWNER_PORT;
+		stock += !is_packet & (owner >= OWNER_NF);
 	}
+	books->in_flight += in_flight;
+	books->buffers_free += free;
+	books->buffers_port += port;
+	books->buffers_stock += stock;
 	books->buffers_total += pool->n_buffers;
 }
 

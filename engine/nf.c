@@ -203,7 +203,7 @@ static bool is_owned(const struct nf *nf, uint16_t owner)
 	return owner >= nf->link[0].owner && owner <= nf->link[nf->n_workers - 1].owner;
 }
 
-/* Buffers the table says the NF owns; their indices go to `indices` unless it is NULL. */
+/* Buffers the table says the NF owns; their indices go to `indices`. */
 static uint32_t owned(const struct nf *nf, uint32_t *indices, unsigned *n_packets)
 {
 	uint32_t n = 0;
@@ -215,9 +215,7 @@ static uint32_t owned(const struct nf *nf, uint32_t *indices, unsigned *n_packet
 		if (!is_owned(nf, __atomic_load_n(&state->owner, __ATOMIC_RELAXED)))
 			continue;
 		*n_packets += state->is_packet;
-		if (indices)
-			indices[n] = i;
-		n++;
+		indices[n++] = i;
 	}
 	return n;
 }
@@ -299,15 +297,17 @@ unsigned engine_faults(struct engine *engine, struct nf **nfs, unsigned max)
 
 void engine_nf_load(struct engine *engine, const struct nf *nf, struct nf_load *load)
 {
-	uint32_t n;
-
 	(void)engine;
 	memset(load, 0, sizeof(*load));
-	n = owned(nf, NULL, &load->owned_pkts);
-	load->stock = n - load->owned_pkts;
 	for (unsigned w = 0; w < nf->n_workers; w++) {
+		const struct nf_link *link = &nf->link[w];
+		/* What came back first, so that what went out since cannot make it negative. */
+		uint64_t back = counter_get(&link->counters.rx_pkts);
+
+		load->owned_pkts += (unsigned)(counter_get(&link->counters.tx_pkts) - back);
+		load->stock += __atomic_load_n(&link->n_stock, __ATOMIC_RELAXED);
 		for (unsigned q = 0; q < nf->n_queues; q++) {
-			const struct netvm_ring_end *rx = &nf->link[w].queue[q].rx;
+			const struct netvm_ring_end *rx = &link->queue[q].rx;
 			uint32_t filled = __atomic_load_n(&rx->own, __ATOMIC_RELAXED) -
 					  __atomic_load_n(&rx->ring->consumer, __ATOMIC_RELAXED);
 
