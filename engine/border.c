@@ -208,7 +208,7 @@ static void to_destination(struct worker *worker, struct nf_link *link,
 		n = program_end_loops(worker, NULL, 0, chain, pool, words, n);
 		fit = program_reserve(worker, to->program, to->step, n);
 		program_run(worker, to->program, to->step, pool, words, fit);
-		output_drop(worker, program_refusal(to->program),
+		output_drop(worker, program_refusal(worker, to->program),
 			&to->program->counters[worker->id], pool, words + fit, n - fit);
 		return;
 	case NETVM_DESTINATION_NONE:

@@ -3,7 +3,7 @@
  *
  *   engine.c   life, pools, ports          service.c   services, instances, destinations
  *   nf.c       NFs in and out, reclaim     steer.c     programs, rules, retiring
- *   books.c    counters, conservation
+ *   books.c    counters, conservation      seats.c     who works and who stands by
  */
 #ifndef NETVM_ENGINE_CONTROL_H
 #define NETVM_ENGINE_CONTROL_H
@@ -35,8 +35,13 @@ void steer_reap(struct engine *engine);
 /* Whether a packet under way on an old program may still leave by this port. */
 bool steer_is_named(const struct engine *engine, const struct port_slot *slot);
 
+/* seats.c */
+void seats_join(struct service *service, struct nf *nf);
+/* Whoever waits takes over its seat; takes effect with service_rebuild(). */
+void seats_leave(struct service *service, struct nf *nf);
+
 /* service.c */
-/* Make the instances' table anew from service->nfs without those draining; waits a grace period. */
+/* Make the instances' table anew from the NFs that have a seat; waits a grace period. */
 void service_rebuild(struct engine *engine, struct service *service);
 /* Copy the service's destinations into an NF's channel. */
 void service_show_destinations(const struct service *service, struct nf *nf);

@@ -5,6 +5,7 @@
  *   program.c    admit (reserve room in every service of the program), run step by step, leave
  *   border.c     the one file that touches memory shared with NFs: put, collect, validate, stock
  *   output.c     port tx, hand-over to other workers, drops
+ *   hold.c       packets that wait for a service to come back
  *   worker.c     the loop, sleeping, calls from the control side
  *
  * Everything in struct worker is private to its thread, except `call`, the counters (written by the
@@ -57,19 +58,36 @@ struct step {
 	uint16_t reason;
 	struct service *service;
 	struct port_slot *port;
+	struct hold **hold; /* CALL: [worker] where packets wait for the service; NULL: nowhere */
 };
 
 /* Packets on a program; a line for each worker, who alone writes it. */
 struct under_way {
 	uint64_t n_pkts;
-	uint8_t pad[56];
+	uint64_t n_held; /* of them */
+	uint8_t pad[48];
+};
+
+/* Packets of one worker that wait for one service in one program, oldest first. */
+struct hold {
+	const struct program *program;
+	uint16_t step;
+	bool listed;       /* among the worker's */
+	struct hold *next; /* there */
+	uint64_t tsc;      /* how long a packet may wait */
+	uint32_t size, n;  /* in packets */
+	uint32_t first;    /* where the oldest stands */
+	struct held {
+		uint64_t word; /* in its verdict field: of which pool */
+		uint64_t since_tsc;
+	} held[];
 };
 
 /* Immutable once published but for `under_way`, freed when that is 0. */
 struct program {
 	uint16_t chain;
 	uint16_t direction;
-	bool fail_open;
+	enum on_failure on_failure;
 	uint16_t n_steps;
 	const char *name;             /* of the chain; lives as long as the engine */
 	struct counters *counters;    /* [worker]; of the chain, shared by its programs */
@@ -116,6 +134,12 @@ struct service {
 	struct service *next_dead; /* a retired program still calls it */
 };
 
+/* To be loaded once per use: control may swap it at any moment. */
+static inline const struct service_view *view_of(const struct service *service)
+{
+	return __atomic_load_n(&service->view, __ATOMIC_ACQUIRE);
+}
+
 /* One queue of an NF as one worker sees it. */
 struct nf_queue {
 	struct netvm_ring_end rx; /* we produce */
@@ -152,6 +176,10 @@ struct nf {
 	struct nf_link *link; /* [worker] */
 	struct netvm_channel *channel;
 	struct nf *next; /* of the service */
+	/* Control side, see seats.c. */
+	char seat[NETVM_NAME_BYTES]; /* whose share of the flows it has; "": none, it stands by */
+	bool standby;
+	bool stopgap;
 	uint32_t destination_version;
 	bool draining;
 	bool fault_told;
@@ -252,6 +280,8 @@ struct worker {
 	struct netvm_ring_end handoff_to[NETVM_WORKERS_MAX];
 	struct netvm_ring_end handoff_from[NETVM_WORKERS_MAX];
 
+	struct hold *holds; /* those with packets, in the order in which they began */
+
 	const struct steering *steering;
 	struct flow_entry *flow_cache;
 	uint32_t flow_cache_mask;
@@ -315,14 +345,38 @@ void program_run(struct worker *worker, const struct program *program, unsigned 
 	struct buffer_pool *pool, uint64_t *words, unsigned n);
 /* How many packets could be reserved for now. */
 unsigned program_room(const struct worker *worker, const struct program *program, unsigned step);
-/* Why program_room() was too small: a service is full, or down in a chain that fails closed. */
-enum drop_reason program_refusal(const struct program *program);
+/* Why program_room() was too small: a service is full or down, or what it holds is. */
+enum drop_reason program_refusal(const struct worker *worker, const struct program *program);
+/* To the service of this CALL, past its hold. `view` has instances. */
+void program_call(struct worker *worker, const struct program *program, unsigned step,
+	const struct service_view *view, struct buffer_pool *pool, uint64_t *words, unsigned n);
+/* Packets that are held: they keep their program, but nothing is reserved for them. */
+void program_pause(struct worker *worker, const struct program *program, unsigned step, unsigned n);
+/* The other way; returns how many of n there is room for. */
+unsigned program_resume(
+	struct worker *worker, const struct program *program, unsigned step, unsigned n);
+/* Packets that were held have left the program. */
+void program_forget(struct worker *worker, const struct program *program, unsigned n);
 /* Drop what has been to HOPS_MAX NFs; returns how many stay, moved to the front. */
 unsigned program_end_loops(struct worker *worker, const struct program *program, unsigned step,
 	struct counters *blame, struct buffer_pool *pool, uint64_t *words, unsigned n);
 /* Through a service outside the program, then on at `step` (program may be NULL: nowhere). */
 void program_detour(struct worker *worker, struct service *service, const struct program *program,
 	unsigned step, struct buffer_pool *pool, uint64_t *words, unsigned n);
+
+/* hold.c */
+/* Whether packets that come to the service now have to wait. */
+bool hold_is_due(const struct hold *hold, const struct service_view *view);
+/* How many more packets the first hold in use from `step` on takes; UINT32_MAX: none is. */
+uint32_t hold_room(const struct worker *worker, const struct program *program, unsigned step);
+/* What does not fit is dropped. */
+void hold_put(struct worker *worker, struct hold *hold, struct buffer_pool *pool,
+	const uint64_t *words, unsigned n);
+/* Let go what may go on or has waited too long; returns the number of packets. */
+unsigned hold_turn(struct worker *worker);
+/* Drop what waits for this service, or lies in this pool; the other is NULL. */
+void hold_flush(
+	struct worker *worker, const struct service *service, const struct buffer_pool *pool);
 
 /* border.c */
 /* Hand over to an NF; returns how many its ring took. */

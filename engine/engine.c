@@ -206,6 +206,7 @@ static void take_cache(struct worker *worker, void *arg)
 	struct pool_change *change = arg;
 	unsigned number = change->pool->number;
 
+	hold_flush(worker, NULL, change->pool);
 	change->cache[worker->id] = worker->cache[number];
 	buffer_cache_flush(worker->cache[number]);
 	worker->cache[number] = NULL;

@@ -106,6 +106,7 @@ struct nf_options {
 	struct service *service;
 	struct netvm_channel *channel;     /* mapped writable, layout filled by nf_layout() */
 	const struct netvm_layout *layout; /* the caller's private copy */
+	bool standby;                      /* see engine_nf_attach() */
 	uint32_t features;
 	int queue_fd[NETVM_QUEUES_MAX];   /* writing ends of pipes, O_NONBLOCK: workers ring */
 	int worker_fd[NETVM_WORKERS_MAX]; /* eventfds: workers wait on, and never read */
@@ -119,7 +120,11 @@ struct nf_options {
 void nf_layout(const struct engine *engine, const struct buffer_pool *pool, uint32_t ring_words,
 	uint32_t stock_words, uint32_t n_queues, struct netvm_layout *layout);
 
-/* From now on packets may go to this NF (if `standby` is not set on the service's side). */
+/*
+ * From now on packets may go to this NF. With `standby` only while no other one of the service
+ * works; an NF whose place a stand-in has stands by as well. The one that stands by takes over the
+ * flows of one that is detached, in the same step.
+ */
 int engine_nf_attach(struct engine *engine, const struct nf_options *options, struct nf **nf,
 	struct error *error);
 
@@ -131,6 +136,9 @@ int engine_nf_attach(struct engine *engine, const struct nf_options *options, st
  */
 unsigned engine_nf_detach(
 	struct engine *engine, struct nf *nf, enum drop_reason reason, uint64_t drain_ns);
+
+/* Whether it is attached, and waits for the end of another one. */
+bool engine_nf_stands_by(const struct nf *nf);
 
 /* Tell an NF that idles or works to stop (NETVM_CONTROL_STOP) and wake it. */
 void engine_nf_request_stop(struct engine *engine, struct nf *nf);
@@ -157,11 +165,21 @@ struct program_step {
 	enum drop_reason reason;
 };
 
+/* What becomes of packets that come to a service without a live NF. */
+enum on_failure {
+	ON_FAILURE_CLOSED, /* dropped, service-down; none is let into the program */
+	ON_FAILURE_OPEN,   /* they pass it over */
+	ON_FAILURE_HOLD,   /* kept in order until it is back, or full (hold-full) or too old
+			      (hold-expired) */
+};
+
 struct program_options {
 	const char *name;   /* the chain's, for books: programs of one name share counters */
 	uint16_t chain;     /* number shown to NFs; 0 none */
 	uint16_t direction; /* 0 forward, 1 reverse */
-	bool fail_open;     /* a service without NFs is passed over; else DROP_SERVICE_DOWN */
+	enum on_failure on_failure;
+	uint32_t hold_pkts; /* ON_FAILURE_HOLD: kept for one service by one worker at most */
+	uint32_t hold_ms;   /* and for so long */
 	bool cross_groups;  /* copies at group borders are wanted */
 	unsigned n_steps;
 	struct program_step step[PROGRAM_STEPS_MAX];

@@ -197,7 +197,7 @@ static void failing_open_skips_the_service(void **state)
 
 	(void)state;
 	fixture_chain(&chain, f, "open", (struct service *[]){f->a, f->b}, 2);
-	chain.fail_open = true;
+	chain.on_failure = ON_FAILURE_OPEN;
 	fixture_steer(f, &chain);
 	fixture_give(f, 10, 0);
 	assert_true(rig_wait(rig_port_n_out(f->out) == 10));

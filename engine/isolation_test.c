@@ -231,7 +231,8 @@ static void nfs_come_and_go_under_traffic(void **state)
 	(void)state;
 	assert_int_equal(engine_service_create(f->engine, "far", other, &service, NULL), 0);
 	fixture_chain(&chain, f, "chain", &service, 1);
-	chain.cross_groups = chain.fail_open = true;
+	chain.cross_groups = true;
+	chain.on_failure = ON_FAILURE_OPEN;
 	rule.match.in_port = &f->in->port;
 	assert_int_equal(engine_steer(f->engine, &chain, 1, &rule, 1, NULL), 0);
 	for (unsigned i = 0; i < 300; i++) {

@@ -109,6 +109,7 @@ static struct nf *nf_new(struct engine *engine, const struct nf_options *options
 	nf->service = options->service;
 	nf->pool = options->service->pool;
 	nf->channel = options->channel;
+	nf->standby = options->standby;
 	memcpy(nf->worker_fd, options->worker_fd, sizeof(nf->worker_fd));
 	for (unsigned i = 0; i < engine->n_workers; i++)
 		init_link(nf, options, i);
@@ -144,6 +145,7 @@ int engine_nf_attach(struct engine *engine, const struct nf_options *options, st
 	workers_call(engine, add_link, nf);
 	nf->next = service->nfs;
 	service->nfs = nf;
+	seats_join(service, nf);
 	service_rebuild(engine, service);
 	*out = nf;
 	return 0;
@@ -261,6 +263,7 @@ unsigned engine_nf_detach(
 	struct nf **at = &service->nfs;
 
 	nf->draining = true;
+	seats_leave(service, nf);
 	service_rebuild(engine, service);
 	if (drain_ns > 0)
 		drain(engine, nf, drain_ns);

@@ -8,11 +8,6 @@
 
 #include "engine/datapath.h"
 
-static const struct service_view *view_of(const struct service *service)
-{
-	return __atomic_load_n(&service->view, __ATOMIC_ACQUIRE);
-}
-
 /*
  * A program may hold at most SHARE times what it leaves to the others in its fullest service, so
  * that one whose packets are stuck behind a hung NF cannot close the services it shares: a lone
@@ -23,26 +18,34 @@ static const struct service_view *view_of(const struct service *service)
 
 static uint32_t fair_room(const struct worker *worker, const struct program *program, uint32_t room)
 {
-	uint64_t own = program->under_way[worker->id].n_pkts;
+	const struct under_way *under_way = &program->under_way[worker->id];
+	uint64_t own = under_way->n_pkts - under_way->n_held;
 	uint64_t limit = (uint64_t)room * SHARE;
 
 	/* The most n for which own + n <= SHARE * (room - n). */
 	return own < limit ? (uint32_t)((limit - own) / (SHARE + 1)) : 0;
 }
 
-unsigned program_room(const struct worker *worker, const struct program *program, unsigned step)
+/* Packets that are not `held` any more pass the first step's hold; at another one they wait. */
+static uint32_t service_room(
+	const struct worker *worker, const struct program *program, unsigned step, bool held)
 {
 	uint32_t room = UINT32_MAX;
 
 	for (; step < program->n_steps; step++) {
 		const struct step *s = &program->step[step];
+		const struct service_view *view;
 		uint32_t used, capacity;
 
 		if (s->op != PROGRAM_CALL)
 			continue;
-		capacity = view_of(s->service)->capacity;
+		view = view_of(s->service);
+		if (unlikely(s->hold) && !held && hold_is_due(s->hold[worker->id], view))
+			break;
+		held = false;
+		capacity = view->capacity;
 		used = worker->reserved[s->service->number];
-		if (capacity == 0 && program->fail_open)
+		if (capacity == 0 && program->on_failure == ON_FAILURE_OPEN)
 			continue; /* nobody there: the step will be passed over */
 		if (used >= capacity)
 			return 0;
@@ -52,10 +55,27 @@ unsigned program_room(const struct worker *worker, const struct program *program
 	return room == UINT32_MAX ? room : fair_room(worker, program, room);
 }
 
+unsigned program_room(const struct worker *worker, const struct program *program, unsigned step)
+{
+	uint32_t room = service_room(worker, program, step, false), hold;
+
+	if (likely(program->on_failure != ON_FAILURE_HOLD))
+		return room;
+	hold = hold_room(worker, program, step);
+	return hold < room ? hold : room;
+}
+
 static void under_way(struct worker *worker, const struct program *program, int64_t n)
 {
 	if (program->under_way) /* NULL: "out of a port", which lives as long as the port */
 		counter_add(&program->under_way[worker->id].n_pkts, (uint64_t)n);
+}
+
+static void reserve(struct worker *worker, const struct program *program, unsigned step, int64_t n)
+{
+	for (; step < program->n_steps; step++)
+		if (program->step[step].op == PROGRAM_CALL)
+			worker->reserved[program->step[step].service->number] += (uint32_t)n;
 }
 
 unsigned program_reserve(
@@ -65,18 +85,43 @@ unsigned program_reserve(
 
 	if (n > room)
 		n = room;
-	for (; step < program->n_steps; step++)
-		if (program->step[step].op == PROGRAM_CALL)
-			worker->reserved[program->step[step].service->number] += n;
+	reserve(worker, program, step, n);
 	under_way(worker, program, n);
 	return n;
 }
 
 void program_leave(struct worker *worker, const struct program *program, unsigned step, unsigned n)
 {
-	for (; step < program->n_steps; step++)
-		if (program->step[step].op == PROGRAM_CALL)
-			worker->reserved[program->step[step].service->number] -= n;
+	reserve(worker, program, step, -(int64_t)n);
+	under_way(worker, program, -(int64_t)n);
+}
+
+static void held(struct worker *worker, const struct program *program, int64_t n)
+{
+	counter_add(&program->under_way[worker->id].n_held, (uint64_t)n);
+}
+
+void program_pause(struct worker *worker, const struct program *program, unsigned step, unsigned n)
+{
+	reserve(worker, program, step, -(int64_t)n);
+	held(worker, program, n);
+}
+
+unsigned program_resume(
+	struct worker *worker, const struct program *program, unsigned step, unsigned n)
+{
+	unsigned room = service_room(worker, program, step, true);
+
+	if (n > room)
+		n = room;
+	reserve(worker, program, step, n);
+	held(worker, program, -(int64_t)n);
+	return n;
+}
+
+void program_forget(struct worker *worker, const struct program *program, unsigned n)
+{
+	held(worker, program, -(int64_t)n);
 	under_way(worker, program, -(int64_t)n);
 }
 
@@ -186,6 +231,15 @@ static unsigned cross(struct worker *worker, const struct program *program, unsi
 	return copied;
 }
 
+void program_call(struct worker *worker, const struct program *program, unsigned step,
+	const struct service_view *view, struct buffer_pool *pool, uint64_t *words, unsigned n)
+{
+	const struct step *s = &program->step[step];
+
+	n = cross(worker, program, step, &pool, s->service->pool, words, n);
+	call_service(worker, s->service, view, program, step + 1, s->next, pool, words, n);
+}
+
 void program_run(struct worker *worker, const struct program *program, unsigned step,
 	struct buffer_pool *pool, uint64_t *words, unsigned n)
 {
@@ -205,14 +259,16 @@ void program_run(struct worker *worker, const struct program *program, unsigned 
 			output_drop(worker, s->reason, books, pool, words, n);
 			return;
 		}
-		view = view_of(s->service); /* once: control may swap it at any moment */
-		if (view->n_instances > 0) {
-			n = cross(worker, program, step, &pool, s->service->pool, words, n);
-			call_service(worker, s->service, view, program, step + 1, s->next, pool,
-				words, n);
+		view = view_of(s->service);
+		if (unlikely(s->hold) && hold_is_due(s->hold[worker->id], view)) {
+			hold_put(worker, s->hold[worker->id], pool, words, n);
 			return;
 		}
-		if (!program->fail_open) {
+		if (view->n_instances > 0) {
+			program_call(worker, program, step, view, pool, words, n);
+			return;
+		}
+		if (program->on_failure == ON_FAILURE_CLOSED) {
 			program_leave(worker, program, step, n);
 			output_drop(worker, DROP_SERVICE_DOWN, books, pool, words, n);
 			return;
@@ -222,10 +278,13 @@ void program_run(struct worker *worker, const struct program *program, unsigned 
 }
 
 /* Why packets found no room: a chain that fails closed with a service down takes nothing in. */
-enum drop_reason program_refusal(const struct program *program)
+enum drop_reason program_refusal(const struct worker *worker, const struct program *program)
 {
+	if (program->on_failure == ON_FAILURE_HOLD && hold_room(worker, program, 0) < BURST)
+		return DROP_HOLD_FULL;
 	for (unsigned i = 0; i < program->n_steps; i++)
-		if (program->step[i].op == PROGRAM_CALL && !program->fail_open &&
+		if (program->step[i].op == PROGRAM_CALL &&
+			program->on_failure == ON_FAILURE_CLOSED &&
 			view_of(program->step[i].service)->n_instances == 0)
 			return DROP_SERVICE_DOWN;
 	return DROP_CHAIN_OVERLOAD;
@@ -244,7 +303,8 @@ void program_admit(struct worker *worker, const struct program *program, struct 
 	counter_add(&books->rx_bytes, bytes);
 	counter_add(&books->rx_bursts, fit > 0);
 	if (unlikely(fit < n))
-		output_drop(worker, program_refusal(program), books, pool, words + fit, n - fit);
+		output_drop(worker, program_refusal(worker, program), books, pool, words + fit,
+			n - fit);
 	if (fit > 0)
 		program_run(worker, program, 0, pool, words, fit);
 }

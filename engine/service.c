@@ -4,7 +4,9 @@
  *
  * Instances share a service's flows by Maglev hashing (Eisenbud et al., "Maglev: A Fast and
  * Reliable Software Network Load Balancer", NSDI'16, 3.4): when an instance comes or goes, few
- * flows move, and an NF that comes back under its name gets its flows back.
+ * flows move, and an NF that comes back under its name gets its flows back. What is hashed is the
+ * name of the seat (seats.c), so that whoever takes over gets just the flows of the one he stands
+ * in for.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -70,10 +72,17 @@ void services_forget(struct engine *engine, const struct port *port, const struc
 	}
 }
 
+/* It does not come back. */
+static void flush_holds(struct worker *worker, void *service)
+{
+	hold_flush(worker, service, NULL);
+}
+
 void engine_service_destroy(struct engine *engine, struct service *service)
 {
 	engine->service[service->number] = NULL;
 	services_forget(engine, NULL, service);
+	workers_call(engine, flush_holds, service);
 	steer_reap(engine);
 	if (is_called(engine, service)) {
 		service->next_dead = engine->dead_services;
@@ -135,10 +144,10 @@ static void fill_table(struct service_view *view)
 	bool taken[SERVICE_TABLE_SIZE] = {false};
 
 	for (uint32_t i = 0; i < view->n_instances; i++) {
-		at[i] = hash_name(view->instance[i]->name, 0) % SERVICE_TABLE_SIZE;
-		step[i] =
-			hash_name(view->instance[i]->name, 0x9e3779b9u) % (SERVICE_TABLE_SIZE - 1) +
-			1;
+		const char *seat = view->instance[i]->seat;
+
+		at[i] = hash_name(seat, 0) % SERVICE_TABLE_SIZE;
+		step[i] = hash_name(seat, 0x9e3779b9u) % (SERVICE_TABLE_SIZE - 1) + 1;
 	}
 	for (uint32_t i = 0; filled < SERVICE_TABLE_SIZE; i = (i + 1) % view->n_instances) {
 		while (taken[at[i]])
@@ -149,12 +158,12 @@ static void fill_table(struct service_view *view)
 	}
 }
 
-/* Sorted by name, so that the table does not depend on who attached first. */
+/* Sorted by seat, so that the table does not depend on who attached first. */
 static void add_instance(struct service_view *view, struct nf *nf)
 {
 	uint32_t i = view->n_instances++;
 
-	for (; i > 0 && strcmp(view->instance[i - 1]->name, nf->name) > 0; i--)
+	for (; i > 0 && strcmp(view->instance[i - 1]->seat, nf->seat) > 0; i--)
 		view->instance[i] = view->instance[i - 1];
 	view->instance[i] = nf;
 	if (view->n_instances == 1 || nf->rx_words < view->capacity)
@@ -167,7 +176,7 @@ void service_rebuild(struct engine *engine, struct service *service)
 
 	memset(view, 0, sizeof(*view));
 	for (struct nf *nf = service->nfs; nf; nf = nf->next)
-		if (!nf->draining)
+		if (nf->seat[0])
 			add_instance(view, nf);
 	if (view->n_instances > 0)
 		fill_table(view);

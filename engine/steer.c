@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_cycles.h>
+
 #include "engine/classifier.h"
 #include "engine/control.h"
 
@@ -70,6 +72,51 @@ static int check_program(const struct program_options *options, struct error *er
 	return 0;
 }
 
+static void program_free(const struct engine *engine, struct program *program)
+{
+	for (unsigned i = 0; i < program->n_steps; i++) {
+		for (unsigned w = 0; program->step[i].hold && w < engine->n_workers; w++)
+			free(program->step[i].hold[w]);
+		free(program->step[i].hold);
+	}
+	free(program->under_way);
+	free(program);
+}
+
+static struct hold *hold_new(
+	const struct program *program, unsigned step, const struct program_options *options)
+{
+	struct hold *hold = calloc(1, sizeof(*hold) + options->hold_pkts * sizeof(hold->held[0]));
+
+	if (!hold)
+		return NULL;
+	hold->program = program;
+	hold->step = (uint16_t)step;
+	hold->size = options->hold_pkts;
+	hold->tsc = options->hold_ms * (rte_get_tsc_hz() / 1000);
+	return hold;
+}
+
+static int make_holds(
+	const struct engine *engine, struct program *program, const struct program_options *options)
+{
+	for (unsigned i = 0; i < program->n_steps; i++) {
+		struct step *step = &program->step[i];
+
+		if (step->op != PROGRAM_CALL)
+			continue;
+		step->hold = calloc(engine->n_workers, sizeof(struct hold *));
+		if (!step->hold)
+			return -ENOMEM;
+		for (unsigned w = 0; w < engine->n_workers; w++) {
+			step->hold[w] = hold_new(program, i, options);
+			if (!step->hold[w])
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 static struct program *compile(struct engine *engine, const struct program_options *options)
 {
 	struct chain_books *books = chain_books_get(engine, options->name);
@@ -82,7 +129,7 @@ static struct program *compile(struct engine *engine, const struct program_optio
 	}
 	program->chain = options->chain;
 	program->direction = options->direction;
-	program->fail_open = options->fail_open;
+	program->on_failure = options->on_failure;
 	program->n_steps = (uint16_t)options->n_steps;
 	program->counters = books->counters;
 	program->under_way = aligned_alloc(64, engine->n_workers * sizeof(*program->under_way));
@@ -101,7 +148,10 @@ static struct program *compile(struct engine *engine, const struct program_optio
 		step->service = from->service;
 		step->port = from->port ? &engine->port[from->port->number] : NULL;
 	}
-	return program;
+	if (options->on_failure != ON_FAILURE_HOLD || make_holds(engine, program, options) == 0)
+		return program;
+	program_free(engine, program);
+	return NULL;
 }
 
 /* Its books are the port's own affair: packets that come this way were counted before. */
@@ -122,12 +172,6 @@ struct program *program_to_port(struct engine *engine, struct port_slot *slot)
 }
 
 /* ---- old programs -------------------------------------------------------------------------- */
-
-static void program_free(struct program *program)
-{
-	free(program->under_way);
-	free(program);
-}
 
 /* Nobody gets on a retired program any more, and nobody changes worker: the sum only falls. */
 static bool has_packets(const struct engine *engine, const struct program *program)
@@ -159,7 +203,7 @@ void steer_reap(struct engine *engine)
 	while (empty) {
 		struct program *next = empty->retired_next;
 
-		program_free(empty);
+		program_free(engine, empty);
 		empty = next;
 	}
 	services_reap(engine);
@@ -205,10 +249,10 @@ struct steering *steering_empty(void)
 }
 
 /* One that was never published. */
-static void steering_abandon(struct steering *steering)
+static void steering_abandon(const struct engine *engine, struct steering *steering)
 {
 	for (unsigned i = 0; i < steering->n_programs; i++)
-		program_free(steering->program[i]);
+		program_free(engine, steering->program[i]);
 	steering_free(steering);
 }
 
@@ -222,7 +266,7 @@ void steering_free_all(struct engine *engine)
 		struct program *program = engine->retired;
 
 		engine->retired = program->retired_next;
-		program_free(program);
+		program_free(engine, program);
 	}
 	services_reap(engine);
 	for (unsigned i = 0; i < ENGINE_PORTS_MAX; i++) {
@@ -424,7 +468,7 @@ int engine_steer(struct engine *engine, const struct program_options *programs, 
 	return 0;
 fail:
 	if (steering)
-		steering_abandon(steering);
+		steering_abandon(engine, steering);
 	free(new);
 	return err;
 }

@@ -160,16 +160,13 @@ static void map_rings(struct rig_nf *rig, unsigned worker)
 	netvm_ring_end_init(&rig->stock[worker], at, layout->stock_words);
 }
 
-struct rig_nf *rig_nf_new(struct engine *engine, struct service *service, struct buffer_pool *pool,
-	const char *name, uint32_t features)
+static struct rig_nf *attach(
+	struct engine *engine, struct buffer_pool *pool, struct nf_options options)
 {
 	struct rig_nf *rig = calloc(1, sizeof(*rig));
-	struct nf_options options = {.name = name,
-		.service = service,
-		.layout = &rig->layout,
-		.features = features,
-		.stock_quota = 200} /* less than the ring holds */;
 
+	options.layout = &rig->layout;
+	options.stock_quota = 200; /* less than the ring holds */
 	nf_layout(engine, pool, 256, 256, 1, &rig->layout);
 	rig->channel = aligned_alloc(4096, rig->layout.channel_bytes);
 	memset(rig->channel, 0, rig->layout.channel_bytes);
@@ -185,6 +182,20 @@ struct rig_nf *rig_nf_new(struct engine *engine, struct service *service, struct
 	if (engine_nf_attach(engine, &options, &rig->nf, NULL))
 		abort();
 	return rig;
+}
+
+struct rig_nf *rig_nf_new(struct engine *engine, struct service *service, struct buffer_pool *pool,
+	const char *name, uint32_t features)
+{
+	return attach(engine, pool,
+		(struct nf_options){.name = name, .service = service, .features = features});
+}
+
+struct rig_nf *rig_nf_standby(
+	struct engine *engine, struct service *service, struct buffer_pool *pool, const char *name)
+{
+	return attach(engine, pool,
+		(struct nf_options){.name = name, .service = service, .standby = true});
 }
 
 unsigned rig_nf_free(struct engine *engine, struct rig_nf *rig)

@@ -54,6 +54,9 @@ struct rig_nf {
 
 struct rig_nf *rig_nf_new(struct engine *engine, struct service *service, struct buffer_pool *pool,
 	const char *name, uint32_t features);
+/* One that stands by. */
+struct rig_nf *rig_nf_standby(
+	struct engine *engine, struct service *service, struct buffer_pool *pool, const char *name);
 /* Takes the NF out of the engine and ends it; returns the packets lost. */
 unsigned rig_nf_free(struct engine *engine, struct rig_nf *rig);
 /* Take up to max words from worker w's ring. */

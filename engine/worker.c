@@ -21,9 +21,9 @@
 #define SPIN_NS  20000u
 #define SLEEP_NS 100000u
 
-/* How long to sleep at most: with and without ports that cannot wake us. */
-#define BLIND_PORT_MS 1
-#define IDLE_MS       1000
+/* How long to sleep at most: with and without something that cannot wake us. */
+#define BLIND_MS 1
+#define IDLE_MS  1000
 
 static void run_call(struct worker *worker)
 {
@@ -41,7 +41,8 @@ static unsigned turn(struct worker *worker)
 	unsigned moved;
 
 	worker->now_tsc = rte_rdtsc();
-	moved = output_turn(worker);
+	moved = worker->holds ? hold_turn(worker) : 0;
+	moved += output_turn(worker);
 	moved += border_turn(worker);
 	moved += input_turn(worker);
 	border_publish(worker);
@@ -63,9 +64,11 @@ static bool handoff_waits(struct worker *worker)
 
 static int sleep_limit_ms(const struct worker *worker)
 {
+	if (worker->holds)
+		return BLIND_MS;
 	for (unsigned i = 0; i < worker->n_rx; i++)
 		if (worker->rx[i].fd < 0)
-			return BLIND_PORT_MS;
+			return BLIND_MS;
 	return IDLE_MS;
 }
 

@@ -331,6 +331,7 @@ static void nf_abort(const struct change *change)
 static const struct field fake_nf_fields[] = {
 	{"service", FIELD_NAME, .preset_name = true, .effect = EFFECT_RECREATE},
 	{"group", FIELD_REF, .ref = "groups", .preset = "\"default\"", .effect = EFFECT_RECREATE},
+	{"standby", FIELD_BOOL, .preset = "false"},
 	{},
 };
 static const struct section fake_nf_section = {"nfs", "nf", fake_nf_fields};

@@ -2,6 +2,7 @@
 #ifndef NETVM_MODULES_CHAIN_H
 #define NETVM_MODULES_CHAIN_H
 
+#include "engine/engine.h"
 #include "manager/module.h"
 
 extern const struct module chain_module;
@@ -19,5 +20,8 @@ bool chain_is_default(const json_t *document, const char *name, const json_t *ch
 /* What a chain's `reverse` says. */
 enum reverse { REVERSE_MIRROR, REVERSE_SAME, REVERSE_NONE };
 enum reverse chain_reverse(const json_t *chain);
+
+/* What becomes of packets when the chain's `on_failure` applies. */
+enum on_failure chain_on_failure(const json_t *chain);
 
 #endif

@@ -48,10 +48,34 @@ static void directions_follow_reverse(void **state)
 	assert_string_equal(fake_steps(4), "fw >wan");
 	assert_string_equal(fake_steps(5), ">wan");
 	assert_string_equal(fake_steps(6), ">dmz");
-	assert_false(fake.programs[0].fail_open);
-	assert_true(fake.programs[4].fail_open);
+	assert_int_equal(fake.programs[0].on_failure, ON_FAILURE_CLOSED);
+	assert_int_equal(fake.programs[4].on_failure, ON_FAILURE_OPEN);
 	assert_int_equal(fake.programs[1].direction, 1);
 	assert_int_equal(fake.n_rules, 0); /* neither flows nor a default */
+}
+
+static void failure_modes_reach_the_engine(void **state)
+{
+	json_t *error;
+
+	(void)state;
+	apply(BASE "chains:\n"
+		   "  a: {from: lan, to: wan, path: [fw], on_failure: hold, hold_pkts: 7, "
+		   "hold_ms: 9}\n");
+	assert_int_equal(fake.programs[1].on_failure, ON_FAILURE_HOLD);
+	assert_int_equal(fake.programs[1].hold_pkts, 7);
+	assert_int_equal(fake.programs[1].hold_ms, 9);
+	error = apply_error("ports: {lan: {spec: 'fake:lan'}, wan: {spec: 'fake:wan'}}\n"
+			    "nfs: {fw1: {service: fw}}\n"
+			    "chains: {a: {from: lan, to: wan, path: [fw], on_failure: standby}}\n");
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(error, "data"), "path")),
+		"chains.a.on_failure");
+	json_decref(error);
+	apply("ports: {lan: {spec: 'fake:lan'}, wan: {spec: 'fake:wan'}}\n"
+	      "nfs: {fw1: {service: fw}, fw2: {service: fw, standby: true}}\n"
+	      "chains: {a: {from: lan, to: wan, path: [fw], on_failure: standby}}\n");
+	assert_int_equal(fake.programs[0].on_failure, ON_FAILURE_CLOSED);
 }
 
 static void default_chains_take_their_ports(void **state)
@@ -205,6 +229,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(directions_follow_reverse, start, stop),
+		cmocka_unit_test_setup_teardown(failure_modes_reach_the_engine, start, stop),
 		cmocka_unit_test_setup_teardown(default_chains_take_their_ports, start, stop),
 		cmocka_unit_test_setup_teardown(chains_of_flows_are_not_default, start, stop),
 		cmocka_unit_test_setup_teardown(flows_match_and_replies_are_mirrored, start, stop),

@@ -22,6 +22,15 @@ enum reverse chain_reverse(const json_t *chain)
 					   : REVERSE_MIRROR;
 }
 
+enum on_failure chain_on_failure(const json_t *chain)
+{
+	const char *word = value_text(chain, "on_failure");
+
+	return strcmp(word, "open") == 0   ? ON_FAILURE_OPEN
+	       : strcmp(word, "hold") == 0 ? ON_FAILURE_HOLD
+					   : ON_FAILURE_CLOSED;
+}
+
 bool chain_is_default(const json_t *document, const char *name, const json_t *chain)
 {
 	const json_t *said = json_object_get(chain, "default");
@@ -144,12 +153,45 @@ static int check_ends(const json_t *chain, struct error *error)
 		"a chain back to the port it starts at has no reverse direction");
 }
 
+static bool has_standby(const json_t *document, const char *service)
+{
+	const char *name;
+	json_t *nf;
+
+	json_object_foreach (json_object_get(document, "nfs"), name, nf)
+		if (strcmp(value_text(nf, "service"), service) == 0 && value_bool(nf, "standby"))
+			return true;
+	return false;
+}
+
+/* A chain that relies on stand-ins has one for each service. */
+static int check_standby(const json_t *document, const json_t *chain, struct error *error)
+{
+	const json_t *path = json_object_get(chain, "path");
+
+	for (size_t i = 0; i < json_array_size(path); i++) {
+		const char *service = json_string_value(json_array_get(path, i));
+		char hint[ERROR_HINT_BYTES];
+
+		if (strcmp(value_text(chain, "on_failure"), "standby") != 0 ||
+			has_standby(document, service))
+			continue;
+		snprintf(hint, sizeof(hint), "another NF with service: %s and standby: true",
+			service);
+		return error_set(error, EINVAL, "on_failure", hint,
+			"no NF stands by for the service \"%s\"", service);
+	}
+	return 0;
+}
+
 static int check_chain(const json_t *document, const json_t *chain, struct error *error)
 {
 	int rc = check_ends(chain, error);
 
 	if (rc == 0)
 		rc = check_path(document, json_object_get(chain, "path"), error);
+	if (rc == 0)
+		rc = check_standby(document, chain, error);
 	return rc ? rc : check_groups(document, chain, error);
 }
 

@@ -53,7 +53,9 @@ static void compile_direction(
 
 	program->chain = compiler->names->chain_number(name);
 	program->direction = reverse;
-	program->fail_open = strcmp(value_text(chain, "on_failure"), "open") == 0;
+	program->on_failure = chain_on_failure(chain);
+	program->hold_pkts = (uint32_t)value_int(chain, "hold_pkts");
+	program->hold_ms = (uint32_t)value_int(chain, "hold_ms");
 	program->cross_groups = value_bool(chain, "cross_groups");
 	for (size_t i = 0; i < n; i++) {
 		const json_t *service = json_array_get(path, backwards ? n - 1 - i : i);

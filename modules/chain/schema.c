@@ -21,8 +21,14 @@ static const struct field chain_fields[] = {
 		.help = "Packets from `to` back to `from`: the path backwards, in the same order, "
 			"or not"},
 	{"on_failure", FIELD_ENUM, .preset = "\"closed\"",
-		.values = (const char *const[]){"closed", "open", NULL},
-		.help = "A service without a live NF: drop the packets, or pass it over"},
+		.values = (const char *const[]){"closed", "open", "hold", "standby", NULL},
+		.help = "A service without a live NF: drop the packets, pass it over, hold them "
+			"until it is back; standby: it must not come to that, one stands by"},
+	{"hold_pkts", FIELD_INT, .min = 1, .max = 16384, .preset = "1024", .unit = "packets",
+		.help = "With on_failure hold: packets that may wait for a service, per direction "
+			"and worker"},
+	{"hold_ms", FIELD_INT, .min = 1, .max = 60000, .preset = "1000", .unit = "ms",
+		.help = "With on_failure hold: how long a packet waits before it is dropped"},
 	{"default", FIELD_BOOL,
 		.help = "Take everything from the chain's ports that no flow claims; not said: "
 			"yes, "

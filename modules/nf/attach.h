@@ -21,6 +21,7 @@
 #ifndef NETVM_MODULES_NF_ATTACH_H
 #define NETVM_MODULES_NF_ATTACH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -51,6 +52,7 @@ struct attach_grant {
 	uint32_t instance;
 	uint32_t ring_words;
 	uint32_t stock_words; /* 0: no stock */
+	bool standby;
 };
 
 /* 0 with *grant filled, or an enum netvm_refusal with `text` saying what would be valid. */

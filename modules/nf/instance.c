@@ -511,6 +511,7 @@ uint32_t instance_admit(struct nf_instance *instance, const struct attach_reques
 		.instance = instance->restarts,
 		.ring_words = settings->ring_words,
 		.stock_words = settings->stock_words,
+		.standby = settings->standby,
 	};
 	return 0;
 }

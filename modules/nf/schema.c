@@ -45,6 +45,9 @@ static const struct field nf_fields[] = {
 		.help = "CPUs a started NF runs on; empty: any", .example = "[1]"},
 	{"restart", FIELD_ENUM, .values = restarts, .preset = "\"always\"",
 		.help = "Whether it is started again when it ends"},
+	{"standby", FIELD_BOOL, .preset = "false", .effect = EFFECT_RECREATE,
+		.help = "Runs without packets until another NF of its service ends, and takes over "
+			"its flows at once"},
 	{"ring", FIELD_INT, .min = NETVM_RING_WORDS_MIN, .max = 65536, .preset = "2048",
 		.unit = "packets", .effect = EFFECT_RECREATE, .check = nf_check_ring,
 		.help = "Packets that may wait for it, per worker and queue; a power of two"},

@@ -221,6 +221,7 @@ static int session_join(struct session *session, const char *name, const struct 
 		.channel = session->channel,
 		.layout = &session->layout,
 		.features = features,
+		.standby = grant->standby,
 		.stock_quota = grant->stock_words,
 	};
 

@@ -176,6 +176,7 @@ int nf_settings_read(struct nf_settings *settings, const char *name, json_t *obj
 	snprintf(settings->service, sizeof(settings->service), "%s", value_text(object, "service"));
 	snprintf(settings->group, sizeof(settings->group), "%s", value_text(object, "group"));
 	image_read(settings, value_text(object, "image"));
+	settings->standby = value_bool(object, "standby");
 	settings->restart = restart_read(value_text(object, "restart"));
 	settings->ring_words = (uint32_t)value_int(object, "ring");
 	settings->stock_words = (uint32_t)value_int(object, "stock");

@@ -28,6 +28,7 @@ struct nf_settings {
 	char group[NETVM_NAME_BYTES];
 	bool external; /* started by somebody else */
 	bool guest;    /* runs in a guest */
+	bool standby;  /* takes over when another one of its service ends */
 	enum restart_policy restart;
 	struct command command; /* argv NULL when external, or when the guest's image knows */
 	char *program;          /* path of argv[0]; of a guest: of QEMU */

@@ -94,6 +94,12 @@ unsigned engine_nf_detach(
 	return fake.lost;
 }
 
+bool engine_nf_stands_by(const struct nf *nf)
+{
+	(void)nf;
+	return fake.options.standby;
+}
+
 unsigned engine_faults(struct engine *engine, struct nf **nfs, unsigned max)
 {
 	(void)engine;
