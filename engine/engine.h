@@ -137,6 +137,17 @@ int engine_nf_attach(struct engine *engine, const struct nf_options *options, st
 unsigned engine_nf_detach(
 	struct engine *engine, struct nf *nf, enum drop_reason reason, uint64_t drain_ns);
 
+/*
+ * One queue of an NF at one moment, as the workers and the NF itself show it; one that lies here
+ * only hides its own hang.
+ */
+struct nf_pulse {
+	uint64_t mark; /* changes when it takes or hands back packets, turns, or falls asleep */
+	bool has_work; /* packets wait for the queue, or it is awake and the NF has some in hand */
+};
+void engine_nf_pulse(
+	struct engine *engine, const struct nf *nf, unsigned queue, struct nf_pulse *pulse);
+
 /* Whether it is attached, and waits for the end of another one. */
 bool engine_nf_stands_by(const struct nf *nf);
 

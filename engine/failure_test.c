@@ -328,6 +328,51 @@ static void a_stopgap_makes_room(void **state)
 	fixture_finish(f);
 }
 
+/* ---- pulse --------------------------------------------------------------------------------- */
+
+static struct nf_pulse pulse_of(struct fixture *f, const struct rig_nf *nf)
+{
+	struct nf_pulse pulse;
+
+	engine_nf_pulse(f->engine, nf->nf, 0, &pulse);
+	return pulse;
+}
+
+/* What tells a hung NF from an idle one and from one that works. */
+static void a_pulse_shows_what_moves(void **state)
+{
+	struct fixture *f = fixture_start(1);
+	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
+	uint32_t *ticket = &a->channel->queue[0].sleep_ticket;
+	struct nf_pulse before, after;
+	uint64_t words[2];
+	unsigned got = 0;
+
+	(void)state;
+	fixture_steer_through(f, &f->a, 1);
+	before = pulse_of(f, a);
+	assert_false(before.has_work); /* idle */
+	fixture_give(f, 2, 0);
+	assert_true(rig_wait(pulse_of(f, a).has_work));
+	assert_int_equal(pulse_of(f, a).mark, before.mark); /* it did nothing yet */
+	*ticket = 1;
+	assert_true(pulse_of(f, a).has_work); /* asleep or stopped: packets wait all the same */
+	*ticket = 0;
+	assert_true(rig_wait((got += rig_nf_take(a, 0, words + got, 2 - got)) == 2));
+	after = pulse_of(f, a);
+	assert_true(after.has_work); /* in its hands */
+	assert_int_not_equal(after.mark, before.mark);
+	*ticket = 2;
+	assert_false(pulse_of(f, a).has_work); /* it keeps them, and sleeps */
+	*ticket = 0;
+	a->channel->queue[0].heartbeat = 64;
+	assert_int_not_equal(pulse_of(f, a).mark, after.mark);
+	rig_nf_send(a, 0, words, 2);
+	assert_true(rig_wait(!pulse_of(f, a).has_work));
+	rig_nf_free(f->engine, a);
+	fixture_finish(f);
+}
+
 /* ---- reclaim ------------------------------------------------------------------------------- */
 
 /* Deaths at any moment of traffic, with a stand-in: no buffer is missing, no packet unaccounted. */
@@ -384,6 +429,7 @@ int main(void)
 		cmocka_unit_test(sources_that_wait_lose_nothing_to_a_hold),
 		cmocka_unit_test(who_stands_by_takes_over_its_flows),
 		cmocka_unit_test(a_stopgap_makes_room),
+		cmocka_unit_test(a_pulse_shows_what_moves),
 		cmocka_unit_test(many_deaths_lose_no_buffer),
 	};
 

@@ -85,6 +85,9 @@ unsigned attach_pending(const struct attach *attach);
  */
 unsigned session_close(struct session *session, enum drop_reason reason, uint64_t drain_ns);
 
+/* Whether the NF said that it goes: GONE in its channel. What it says harms only itself. */
+bool session_took_leave(const struct session *session);
+
 struct nf *session_nf(const struct session *session);
 pid_t session_pid(const struct session *session);
 uint32_t session_n_queues(const struct session *session);

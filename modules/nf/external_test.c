@@ -98,6 +98,15 @@ static void test_external_user(void **state)
 	check_as_nobody(0);
 }
 
+static json_int_t n_crashes(void)
+{
+	json_t *stats = rig_stats("fw");
+	json_int_t n = value_int(json_object_get(stats, "crash"), "count");
+
+	json_decref(stats);
+	return n;
+}
+
 static void test_external_comes_and_goes(void **state)
 {
 	struct error error = {0};
@@ -111,11 +120,16 @@ static void test_external_comes_and_goes(void **state)
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(attach_as(&client, "fw", "", 1), NETVM_MESSAGE_READY);
 		assert_true(rig_is_state("fw", "running"));
+		if (i == 0)
+			client.channel->state = NETVM_STATE_GONE;
 		client_close(&client);
 		rig_await("detached");
 	}
+	/* Only the one that said that it goes did not crash. */
+	assert_int_equal(n_crashes(), 1);
 	assert_int_equal(attach_as(&client, "fw", "", 1), NETVM_MESSAGE_READY);
 	assert_int_equal(rig_restart("fw", NULL), 0);
+	assert_int_equal(n_crashes(), 1);
 	assert_int_equal(client.channel->control, NETVM_CONTROL_STOP);
 	assert_int_equal(fake_hear(rig_manager.base, &client), -ECONNRESET);
 	assert_true(rig_is_state("fw", "detached"));

@@ -132,11 +132,14 @@ static unsigned end_session(
 	struct counters counters = {0};
 	unsigned lost;
 
+	crash_begin(&instance->crash);
+	watch_stop(&instance->watch);
 	if (!session)
 		return 0;
 	engine_nf_counters(instance->manager->engine, session_nf(session), &counters);
 	counters_add(instance->book, &counters);
 	lost = session_close(session, reason, drain_ns);
+	crash_reclaimed(&instance->crash, lost);
 	guest_session_closed(instance->guest);
 	instance->book->drops[reason] += lost;
 	instance->session = NULL;
@@ -164,6 +167,7 @@ static void child_exited(void *arg)
 	child_reap(&instance->child, &end);
 	clean = end.clean && !instance->faulty && !*fault;
 	snprintf(instance->last_exit, sizeof(instance->last_exit), "%s", *fault ? fault : end.text);
+	crash_end(&instance->crash, clean || instance->after == AFTER_LEAVE, instance->last_exit);
 	if (lost)
 		tell(instance, "nf-exit", "process %d: %s; %u packets lost", pid,
 			instance->last_exit, lost);
@@ -381,6 +385,7 @@ void instance_succeed(struct nf_instance *instance, struct nf_instance *old)
 		release_predecessor(old);
 	instance->restarts = old->restarts;
 	memcpy(instance->last_exit, old->last_exit, sizeof(old->last_exit));
+	instance->crash = old->crash;
 	instance->past = *old->book;
 	old->book = &instance->past;
 	instance->predecessor = old;
@@ -418,14 +423,25 @@ int instance_dismiss(struct nf_instance *instance, struct error *error)
 		return error_set(error, ENOTCONN, "name", "who started it must start it again",
 			"the external NF %s is not attached", instance->settings.name);
 	lost = end_session(instance, DROP_NF_REMOVED, instance_times.drain_ms * NS_PER_MS);
+	crash_end(&instance->crash, true, "");
 	enter(instance, NF_DETACHED, 0);
 	tell(instance, "nf-detached", "was asked to go; %u packets lost", lost);
 	return 0;
 }
 
+static void instance_hung(void *arg, unsigned queue);
+
+static void watch(struct nf_instance *instance)
+{
+	watch_start(&instance->watch, instance->manager, instance->session,
+		instance->settings.hang_ms, instance_hung, instance);
+}
+
 void instance_update(struct nf_instance *instance, json_t *object)
 {
 	nf_settings_update(&instance->settings, object, NULL);
+	if (instance->session)
+		watch(instance);
 	child_pin(&instance->child, &instance->settings.cpus);
 }
 
@@ -519,6 +535,7 @@ uint32_t instance_admit(struct nf_instance *instance, const struct attach_reques
 void instance_attached(struct nf_instance *instance, struct session *session)
 {
 	instance->session = session;
+	watch(instance);
 	enter(instance, NF_RUNNING, instance_times.steady_ms);
 	tell(instance, "nf-running",
 		"process %d attached as service %s in group %s with %u queue%s",
@@ -529,8 +546,10 @@ void instance_attached(struct nf_instance *instance, struct session *session)
 
 void instance_gone(struct nf_instance *instance, const char *why)
 {
+	bool left = session_took_leave(instance->session);
 	unsigned lost = end_session(instance, DROP_NF_DIED, 0);
 
+	crash_cause(&instance->crash, why);
 	instance->faulty = *why != '\0';
 	if (instance->child.pid) {
 		tell(instance, "nf-stopping", "process %d: %s; %u packets lost",
@@ -541,22 +560,39 @@ void instance_gone(struct nf_instance *instance, const char *why)
 	}
 	tell(instance, "nf-detached", "%s; %u packets lost", *why ? why : "its connection ended",
 		lost);
+	crash_end(&instance->crash, left && !*why, *why ? "" : "its connection ended");
 	rest(instance, !*why);
 }
 
-void instance_fault(struct nf_instance *instance)
+/* It must not go on: it is out at once, and killed if it is ours. */
+static void condemn(struct nf_instance *instance, const char *kind, const char *cause)
 {
 	unsigned lost = end_session(instance, DROP_NF_DIED, 0);
 
 	instance->faulty = true;
-	tell(instance, "nf-fault",
-		"broke the contract, an index of its rings is out of range: it was "
-		"taken out%s; %u packets lost",
+	crash_cause(&instance->crash, cause);
+	tell(instance, kind, "%s: it was taken out%s; %u packets lost", cause,
 		instance->child.pid ? " and killed" : "", lost);
 	if (instance->child.pid) {
 		child_signal(&instance->child, SIGKILL);
 		enter(instance, NF_STOPPING, instance_times.stop_ms);
 	} else {
+		crash_end(&instance->crash, false, "");
 		rest(instance, false);
 	}
+}
+
+void instance_fault(struct nf_instance *instance)
+{
+	condemn(instance, "nf-fault", "broke the contract, an index of its rings is out of range");
+}
+
+static void instance_hung(void *arg, unsigned queue)
+{
+	struct nf_instance *instance = arg;
+	char cause[CRASH_CAUSE_BYTES];
+
+	snprintf(cause, sizeof(cause), "hung: packets wait, and queue %u has not moved for %u ms",
+		queue, instance->settings.hang_ms);
+	condemn(instance, "nf-hang", cause);
 }

@@ -34,8 +34,10 @@
 #include "engine/engine.h"
 #include "modules/nf/attach.h"
 #include "modules/nf/child.h"
+#include "modules/nf/crash.h"
 #include "modules/nf/guest.h"
 #include "modules/nf/settings.h"
+#include "modules/nf/watch.h"
 
 enum nf_state {
 	NF_DECLARED,
@@ -82,11 +84,13 @@ struct nf_instance {
 	struct child child;
 	struct guest *guest; /* its devices; NULL: it is a process */
 	struct session *session;
+	struct watch watch; /* while there is a session */
 	unsigned backoff_ms;
 	struct nf_instance *predecessor; /* works until this one does */
 
 	unsigned restarts;
 	char last_exit[CHILD_END_BYTES];
+	struct crash crash;
 	struct counters past;  /* of earlier incarnations */
 	struct counters *book; /* where the next one's are added: `past`, or the successor's */
 };

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -96,6 +97,100 @@ static void test_killed(void **state)
 	assert_int_equal(rig_figure("fw", "tx_pkts"), 20);
 	assert_int_equal(fake_events("nf-", "12 packets lost"), 1);
 	assert_int_equal(fake_events("nf-exit", "signal 9"), 1);
+}
+
+/* For fake_loop_until(). */
+static bool pulses_seen(void *n)
+{
+	return fake.n_pulses >= (uintptr_t)n;
+}
+
+static json_int_t crash_figure(const char *field)
+{
+	json_t *stats = rig_stats("fw");
+	json_int_t value = value_int(json_object_get(stats, "crash"), field);
+
+	json_decref(stats);
+	return value;
+}
+
+static void check_crash(json_int_t count, const char *reason)
+{
+	json_t *stats = rig_stats("fw"), *crash = json_object_get(stats, "crash");
+
+	assert_int_equal(value_int(crash, "count"), count);
+	print_message("%s\n", value_text(crash, "reason"));
+	assert_non_null(strstr(value_text(crash, "reason"), reason));
+	json_decref(stats);
+}
+
+/* Reason, time and loss of the last one, how many there were; a clean end is none. */
+static void test_crashes_are_kept(void **state)
+{
+	struct timespec before;
+
+	(void)state;
+	clock_gettime(CLOCK_REALTIME, &before);
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	rig_await("running");
+	assert_int_equal(crash_figure("count"), 0);
+	fake.lost = 12;
+	kill((pid_t)rig_figure("fw", "pid"), SIGSEGV);
+	rig_await_event("nf-exit", "signal 11");
+	check_crash(1, "signal 11");
+	assert_int_equal(crash_figure("lost_pkts"), 12);
+	assert_true(crash_figure("time_ns") >= before.tv_sec * 1000000000LL);
+	assert_true(crash_figure("reclaim_ns") > 0);
+	rig_await("running");
+	assert_int_equal(rig_restart("fw", NULL), 0);
+	rig_await("running");
+	check_crash(1, "signal 11");
+	rig_apply_ok(rig_one("fw", rig_with(rig_acting("quit"), "restart", "on-failure")));
+	rig_await("detached");
+	check_crash(1, "signal 11");
+	rig_apply_ok(rig_one("fw", rig_with(rig_acting("fail"), "restart", "never")));
+	rig_await("failed");
+	check_crash(2, "status 3: no rules in ?here");
+}
+
+/* Its process is killed and started again as after a crash; one that moves is left alone. */
+static void test_hang(void **state)
+{
+	json_t *fields = rig_acting("stubborn");
+
+	(void)state;
+	json_object_set_new(fields, "hang_ms", json_integer(8));
+	rig_apply_ok(rig_one("fw", fields));
+	rig_await("running");
+	fake_loop_until(rig_manager.base, pulses_seen, (void *)32);
+	assert_int_equal(fake_events("nf-hang", ""), 0);
+	fake.lost = 3;
+	fake.hangs = true;
+	rig_await_event(
+		"nf-hang", "queue 0 has not moved for 8 ms: it was taken out and killed; 3");
+	fake.hangs = false;
+	assert_int_equal(fake.reason, DROP_NF_DIED);
+	rig_await("backoff");
+	check_crash(1, "hung: packets wait");
+	rig_await("running");
+}
+
+/* The limit may change while it runs; without one nothing is looked at. */
+static void test_no_hang(void **state)
+{
+	json_t *fields = rig_acting("serve");
+
+	(void)state;
+	json_object_set_new(fields, "hang_ms", json_integer(0));
+	rig_apply_ok(rig_one("fw", fields));
+	rig_await("running");
+	fake.hangs = true;
+	fields = rig_acting("serve");
+	json_object_set_new(fields, "hang_ms", json_integer(8));
+	assert_int_equal(fake_events("nf-hang", ""), 0);
+	rig_apply_ok(rig_one("fw", fields));
+	assert_int_equal(fake.detached, 0);
+	rig_await_event("nf-hang", "8 ms");
 }
 
 /* How a process ends, and what comes of it. */
@@ -205,6 +300,9 @@ int main(void)
 		RIG_TEST(test_start_and_stop),
 		RIG_TEST(test_cgroup),
 		RIG_TEST(test_killed),
+		RIG_TEST(test_crashes_are_kept),
+		RIG_TEST(test_hang),
+		RIG_TEST(test_no_hang),
 		RIG_TEST(test_ends),
 		RIG_TEST(test_back_off_doubles),
 		RIG_TEST(test_steady_run),

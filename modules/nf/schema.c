@@ -45,6 +45,10 @@ static const struct field nf_fields[] = {
 		.help = "CPUs a started NF runs on; empty: any", .example = "[1]"},
 	{"restart", FIELD_ENUM, .values = restarts, .preset = "\"always\"",
 		.help = "Whether it is started again when it ends"},
+	{"hang_ms", FIELD_INT, .min = 0, .max = 3600000, .preset = "5000", .unit = "ms",
+		.help = "Packets wait and nothing moves for so long: it counts as hung, is taken "
+			"out "
+			"and killed; longer than it may work on one burst; 0: never"},
 	{"standby", FIELD_BOOL, .preset = "false", .effect = EFFECT_RECREATE,
 		.help = "Runs without packets until another NF of its service ends, and takes over "
 			"its flows at once"},

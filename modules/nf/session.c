@@ -333,6 +333,11 @@ unsigned session_close(struct session *session, enum drop_reason reason, uint64_
 	return lost;
 }
 
+bool session_took_leave(const struct session *session)
+{
+	return __atomic_load_n(&session->channel->state, __ATOMIC_ACQUIRE) == NETVM_STATE_GONE;
+}
+
 struct nf *session_nf(const struct session *session)
 {
 	return session->nf;

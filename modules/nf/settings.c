@@ -177,6 +177,7 @@ int nf_settings_read(struct nf_settings *settings, const char *name, json_t *obj
 	snprintf(settings->group, sizeof(settings->group), "%s", value_text(object, "group"));
 	image_read(settings, value_text(object, "image"));
 	settings->standby = value_bool(object, "standby");
+	settings->hang_ms = (unsigned)value_int(object, "hang_ms");
 	settings->restart = restart_read(value_text(object, "restart"));
 	settings->ring_words = (uint32_t)value_int(object, "ring");
 	settings->stock_words = (uint32_t)value_int(object, "stock");
@@ -213,5 +214,6 @@ int nf_settings_update(struct nf_settings *settings, json_t *object, struct erro
 	json_decref(settings->object);
 	settings->object = object;
 	settings->restart = restart_read(value_text(object, "restart"));
+	settings->hang_ms = (unsigned)value_int(object, "hang_ms");
 	return cpus_read(settings, json_object_get(object, "cpus"), error);
 }

@@ -36,7 +36,8 @@ struct nf_settings {
 	char *home;
 	uid_t uid;
 	gid_t gid;
-	cpu_set_t cpus; /* empty: any */
+	cpu_set_t cpus;   /* empty: any */
+	unsigned hang_ms; /* 0: it cannot hang */
 	uint32_t ring_words;
 	uint32_t stock_words;
 	uint32_t n_queues;
@@ -51,7 +52,7 @@ int nf_settings_read(struct nf_settings *settings, const char *name, json_t *obj
 	const char *binary_dir, struct error *error);
 void nf_settings_free(struct nf_settings *settings);
 
-/* Take over what may change while the NF runs: cpus and restart. */
+/* Take over what may change while the NF runs: cpus, hang_ms and restart. */
 int nf_settings_update(struct nf_settings *settings, json_t *object, struct error *error);
 
 /* Field checks of the schema. */

@@ -65,6 +65,7 @@ json_t *instance_stats(const struct nf_instance *instance)
 	put(object, "pid", (uint64_t)pid);
 	put(object, "restarts", instance->restarts);
 	json_object_set_new(object, "last_exit", json_string(instance->last_exit));
+	json_object_set_new(object, "crash", crash_value(&instance->crash));
 	load_put(object, instance);
 	return object;
 }

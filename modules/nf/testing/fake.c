@@ -94,6 +94,15 @@ unsigned engine_nf_detach(
 	return fake.lost;
 }
 
+void engine_nf_pulse(
+	struct engine *engine, const struct nf *nf, unsigned queue, struct nf_pulse *pulse)
+{
+	(void)engine;
+	(void)nf;
+	*pulse = (struct nf_pulse){.mark = fake.n_pulses, .has_work = queue == fake.hung_queue};
+	fake.n_pulses += !fake.hangs;
+}
+
 bool engine_nf_stands_by(const struct nf *nf)
 {
 	(void)nf;
@@ -187,6 +196,7 @@ enum change_kind change_kind(const struct change *change, const char *section, c
 		return CHANGE_NONE;
 	live = json_deep_copy(old);
 	json_object_set(live, "cpus", json_object_get(new, "cpus"));
+	json_object_set(live, "hang_ms", json_object_get(new, "hang_ms"));
 	json_object_set(live, "restart", json_object_get(new, "restart"));
 	same = json_equal(live, new);
 	json_decref(live);
