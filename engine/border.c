@@ -399,6 +399,30 @@ unsigned border_turn(struct worker *worker)
 	return moved;
 }
 
+/* ---- after a crash ------------------------------------------------------------------------- */
+
+unsigned border_last_burst(
+	const struct nf_link *link, const struct nf_queue *queue, uint64_t words[BURST])
+{
+	const struct netvm_ring_end *rx = &queue->rx;
+	uint32_t taken = __atomic_load_n(&rx->ring->consumer, __ATOMIC_RELAXED);
+	uint32_t waiting = rx->own - taken, size = rx->mask + 1;
+	unsigned n = 0;
+
+	if (waiting > size)
+		return 0;
+	/* Words behind the consumer stay readable until newer ones take their places. */
+	for (uint32_t i = 1; i <= BURST && i <= size - waiting; i++) {
+		uint64_t word =
+			__atomic_load_n(&rx->ring->word[(taken - i) & rx->mask], __ATOMIC_RELAXED);
+		const struct buffer_state *state = own(link, word);
+
+		if (state && state->is_packet && extent_is_good(link->nf->pool, word))
+			words[n++] = word;
+	}
+	return n;
+}
+
 /* ---- waking and sleeping ------------------------------------------------------------------- */
 
 static void ring_doorbell(struct nf_link *link, struct nf_queue *queue)

@@ -4,6 +4,7 @@
  *   engine.c   life, pools, ports          service.c   services, instances, destinations
  *   nf.c       NFs in and out, reclaim     steer.c     programs, rules, retiring
  *   books.c    counters, conservation      seats.c     who works and who stands by
+ *   suspects.c flows that crash NFs
  */
 #ifndef NETVM_ENGINE_CONTROL_H
 #define NETVM_ENGINE_CONTROL_H
@@ -32,8 +33,26 @@ struct chain_books *chain_books_get(struct engine *engine, const char *name);
  */
 void steer_reap(struct engine *engine);
 
+/* NULL without memory. */
+struct program *program_compile(struct engine *engine, const struct program_options *options);
+void program_free(const struct engine *engine, struct program *program);
+/* In no table any more: freed by steer_reap() after its last packet. */
+void program_retire(struct engine *engine, struct program *program);
+
 /* Whether a packet under way on an old program may still leave by this port. */
 bool steer_is_named(const struct engine *engine, const struct port_slot *slot);
+
+/* suspects.c */
+int suspects_create(struct engine *engine);
+void suspects_destroy(struct engine *engine);
+/* The NF crashed; no worker reads its rings any more, its buffers are not taken back yet. */
+void suspects_note(struct engine *engine, const struct nf *nf);
+/* Make the table of a steering that is not published yet. -ENOMEM: it has none. */
+int suspects_prepare(struct engine *engine, struct steering *steering);
+/* A grace period after it was taken out of its steering; NULL is fine. */
+void suspects_retire(struct engine *engine, struct suspect_table *table);
+/* Those of a service, or of a port, that goes. */
+void suspects_forget(struct engine *engine, const struct service *service, unsigned in_port);
 
 /* seats.c */
 void seats_join(struct service *service, struct nf *nf);

@@ -26,6 +26,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "abi/channel.h"
 #include "abi/flow.h"
@@ -89,9 +90,12 @@ struct program {
 	uint16_t direction;
 	enum on_failure on_failure;
 	uint16_t n_steps;
-	const char *name;             /* of the chain; lives as long as the engine */
-	struct counters *counters;    /* [worker]; of the chain, shared by its programs */
-	struct under_way *under_way;  /* [worker] */
+	const char *name;            /* of the chain; lives as long as the engine */
+	struct counters *counters;   /* [worker]; of the chain, shared by its programs */
+	struct under_way *under_way; /* [worker] */
+	uint32_t hold_pkts, hold_ms; /* control side, as the options said, until `retired_next` */
+	uint32_t guard_crashes, guard_ms;
+	bool guard_bypass;
 	struct program *retired_next; /* control side: waiting for its last packet */
 	struct step step[];
 };
@@ -214,8 +218,34 @@ struct rx_slot {
 
 /* ---- steering ------------------------------------------------------------------------------ */
 
+/* A packet's identity for steering; one cache entry's key. */
+struct flow_id {
+	struct netvm_flow_key key;
+	uint16_t in_port;
+	uint16_t pad;
+};
+_Static_assert(sizeof(struct flow_id) == 48, "compared as three vectors");
+
+/* The few flows that crash NFs, and what becomes of them, see suspects.c. Immutable. */
+#define SUSPECT_PLACES (2 * SUSPECTS_MAX)
+
+struct suspect_table {
+	unsigned n;
+	struct suspect_entry {
+		struct flow_id id;
+		const struct program *program; /* NULL: a free place */
+	} entry[SUSPECT_PLACES];               /* open addressing, at most half full */
+	unsigned n_variants;
+	struct suspect_variant { /* control side */
+		const struct program *of;
+		uint64_t skip; /* without these steps */
+		struct program *program;
+	} variant[SUSPECTS_MAX];
+};
+
+/* Immutable but for `suspects`. */
 struct steering {
-	uint32_t version;
+	struct suspect_table *suspects; /* NULL: none; control may swap it at any moment */
 	uint32_t n_programs;
 	struct program **program;
 	struct classifier *classifier; /* NULL: no rule needs a look into the packet */
@@ -227,17 +257,9 @@ struct steering {
 	} entry[ENGINE_PORTS_MAX];
 };
 
-/* A packet's identity for steering; one cache entry's key. */
-struct flow_id {
-	struct netvm_flow_key key;
-	uint16_t in_port;
-	uint16_t pad;
-};
-_Static_assert(sizeof(struct flow_id) == 48, "compared as three vectors");
-
 struct flow_entry {
 	struct flow_id id;
-	uint32_t version; /* of the steering that filled it; 0 never */
+	uint32_t version; /* of the worker's flows; 0 never */
 	uint32_t pad;
 	const struct program *program; /* NULL: no rule matches */
 };
@@ -283,6 +305,7 @@ struct worker {
 	struct hold *holds; /* those with packets, in the order in which they began */
 
 	const struct steering *steering;
+	uint32_t flow_version; /* of the entries that are valid; never 0 */
 	struct flow_entry *flow_cache;
 	uint32_t flow_cache_mask;
 	uint32_t reserved[ENGINE_SERVICES_MAX];
@@ -308,6 +331,7 @@ struct engine {
 	struct service *service[ENGINE_SERVICES_MAX];
 	struct buffer_pool *pool[POOLS_MAX];
 	struct steering *steering;
+	struct suspects *suspects;
 	struct program *retired;       /* wait for their last packet */
 	struct service *dead_services; /* wait for retired programs */
 	struct chain_books *chains;
@@ -384,6 +408,12 @@ unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue,
 	const struct program *program, unsigned step, unsigned next, struct buffer_pool *pool,
 	const uint64_t *words, unsigned n);
 unsigned border_turn(struct worker *worker);
+/*
+ * Of the last burst the NF took from this queue, what it has not handed back: private copies,
+ * checked. Control thread, when no worker reads the NF's rings any more.
+ */
+unsigned border_last_burst(
+	const struct nf_link *link, const struct nf_queue *queue, uint64_t words[BURST]);
 void border_publish(struct worker *worker);
 /* Before sleeping: show the ticket (0: awake) to every NF; true when some ring has words. */
 bool border_sleep(struct worker *worker, uint32_t ticket);
@@ -404,6 +434,25 @@ void output_drop(struct worker *worker, enum drop_reason reason, struct counters
 	struct buffer_pool *pool, const uint64_t *words, unsigned n);
 void output_consume(
 	struct worker *worker, struct buffer_pool *pool, const uint64_t *words, unsigned n);
+
+/* input.c, for control: what the cache knows is old. */
+static inline void worker_forget_flows(struct worker *worker)
+{
+	if (++worker->flow_version == 0)
+		worker->flow_version = 1;
+}
+
+/* What becomes of the flow instead of what the rules say; NULL: nothing else. */
+static inline const struct program *suspect_lookup(
+	const struct suspect_table *table, const struct flow_id *id, uint32_t hash)
+{
+	for (uint32_t at = hash;; at++) {
+		const struct suspect_entry *entry = &table->entry[at % SUSPECT_PLACES];
+
+		if (!entry->program || memcmp(&entry->id, id, sizeof(*id)) == 0)
+			return entry->program;
+	}
+}
 
 /* classifier.c */
 const struct program *classifier_lookup(const struct steering *steering, const struct flow_id *id);

@@ -59,6 +59,7 @@ static struct worker *worker_new(struct engine *engine, unsigned id)
 	worker->steering = engine->steering;
 	worker->flow_cache = zeroed(128, entries * sizeof(struct flow_entry));
 	worker->flow_cache_mask = entries - 1;
+	worker->flow_version = 1;
 	if (worker->flow_cache)
 		return worker;
 	free(worker);
@@ -126,6 +127,7 @@ static void engine_free(struct engine *engine)
 		worker_free(engine->worker[i]);
 	free(engine->handoff_memory);
 	steering_free_all(engine);
+	suspects_destroy(engine);
 	free(engine);
 }
 
@@ -149,7 +151,7 @@ int engine_create(const struct engine_options *options, struct engine **out, str
 	start_clock(engine);
 	guard_install(options->notify_fd);
 	engine->steering = steering_empty();
-	if (!engine->steering || make_workers(engine)) {
+	if (!engine->steering || suspects_create(engine) || make_workers(engine)) {
 		err = error_set(error, ENOMEM, "engine.workers", "fewer workers",
 			"no memory for %u workers", engine->n_workers);
 		goto fail;
@@ -411,6 +413,7 @@ void engine_port_detach(struct engine *engine, struct port *port)
 	struct port_change change = {.slot = &engine->port[port->number], .port = port};
 
 	services_forget(engine, port, NULL);
+	suspects_forget(engine, NULL, port->number);
 	workers_call(engine, remove_port, &change);
 	__atomic_store_n(&change.slot->port, NULL, __ATOMIC_RELEASE);
 	handoffs_pass(engine);

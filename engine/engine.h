@@ -189,9 +189,12 @@ struct program_options {
 	uint16_t chain;     /* number shown to NFs; 0 none */
 	uint16_t direction; /* 0 forward, 1 reverse */
 	enum on_failure on_failure;
-	uint32_t hold_pkts; /* ON_FAILURE_HOLD: kept for one service by one worker at most */
-	uint32_t hold_ms;   /* and for so long */
-	bool cross_groups;  /* copies at group borders are wanted */
+	uint32_t hold_pkts;     /* ON_FAILURE_HOLD: kept for one service by one worker at most */
+	uint32_t hold_ms;       /* and for so long */
+	uint32_t guard_crashes; /* of a service, then a flow is kept from it; 0: never */
+	uint32_t guard_ms;      /* and forgotten so long after the last one */
+	bool guard_bypass;      /* it passes the service over; else its packets are dropped */
+	bool cross_groups;      /* copies at group borders are wanted */
 	unsigned n_steps;
 	struct program_step step[PROGRAM_STEPS_MAX];
 };
@@ -225,6 +228,30 @@ struct rule {
  */
 int engine_steer(struct engine *engine, const struct program_options *programs, unsigned n_programs,
 	const struct rule *rules, unsigned n_rules, struct error *error);
+
+/* ---- flows that crash NFs ------------------------------------------------------------------ */
+
+#define SUSPECTS_MAX 256u
+
+/* A flow that was in an NF's hands when it crashed. */
+struct suspect {
+	struct netvm_flow_key key;
+	const char *in_port; /* names: until the next change of the engine */
+	const char *service;
+	unsigned n_crashes; /* of the service's NFs */
+	uint64_t age_ms;    /* of the last one */
+	bool guarded;       /* kept from the service: */
+	bool bypassed;      /* passes it over; else dropped */
+};
+
+/* Fills up to `max` and returns how many. */
+unsigned engine_suspects(const struct engine *engine, struct suspect *list, unsigned max);
+/* One that is guarded since the last call; false: no more. */
+bool engine_suspect_news(struct engine *engine, struct suspect *news);
+/* Let go those whose time is over; call it now and then while there are any. */
+void engine_suspects_refresh(struct engine *engine);
+/* Forget all. */
+void engine_suspects_clear(struct engine *engine);
 
 /* ---- books --------------------------------------------------------------------------------- */
 

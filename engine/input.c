@@ -3,8 +3,8 @@
  *
  * A port all of whose packets take one program needs no look into the packet. Else the flow cache
  * (exact match, one line per flow, two ways) answers, and behind it the classifier, whose cost the
- * configuration bounds. A cache entry carries the version of the steering that made it, so a change
- * of steering empties the cache at once without touching it.
+ * configuration bounds. A cache entry carries the version of the worker's flows, so a change of
+ * steering or of the suspects empties the cache at once without touching it.
  */
 #include <string.h>
 
@@ -48,12 +48,37 @@ static struct flow_entry *flow_set(const struct worker *worker, uint32_t hash)
 	return &worker->flow_cache[(hash * 2) & worker->flow_cache_mask];
 }
 
+static const struct suspect_table *suspects_of(const struct worker *worker)
+{
+	return __atomic_load_n(&worker->steering->suspects, __ATOMIC_ACQUIRE);
+}
+
+/* Whether what becomes of the port's packets depends on what is in them. */
+static bool is_looked_into(const struct worker *worker, unsigned in_port)
+{
+	return worker->steering->entry[in_port].classify || unlikely(suspects_of(worker) != NULL);
+}
+
+static const struct program *decide(
+	const struct worker *worker, const struct flow_id *id, uint32_t hash)
+{
+	const struct steering *steering = worker->steering;
+	const struct suspect_table *suspects = suspects_of(worker);
+	const struct program *instead = suspects ? suspect_lookup(suspects, id, hash) : NULL;
+
+	if (unlikely(instead))
+		return instead;
+	if (steering->entry[id->in_port].classify)
+		return classifier_lookup(steering, id);
+	return steering->entry[id->in_port].only;
+}
+
 /* Two entries side by side may hold a flow; the older way is replaced. */
 static const struct program *find_flow(
 	struct worker *worker, const struct flow_id *id, uint32_t hash)
 {
 	struct flow_entry *set = flow_set(worker, hash);
-	uint32_t version = worker->steering->version;
+	uint32_t version = worker->flow_version;
 
 	for (int way = 0; way < 2; way++)
 		if (set[way].version == version && same_flow(&set[way].id, id))
@@ -62,7 +87,7 @@ static const struct program *find_flow(
 	set[1] = set[0];
 	set[0].id = *id;
 	set[0].version = version;
-	set[0].program = classifier_lookup(worker->steering, id);
+	set[0].program = decide(worker, id, hash);
 	return set[0].program;
 }
 
@@ -89,7 +114,7 @@ static void classify(struct worker *worker, struct buffer_pool *pool, const uint
 	uint16_t in_port = buffer_state(pool, words[0])->in_port;
 	struct flow_id id[BURST];
 
-	if (!worker->steering->entry[in_port].classify) {
+	if (!is_looked_into(worker, in_port)) {
 		for (unsigned i = 0; i < n; i++)
 			programs[i] = worker->steering->entry[in_port].only;
 		return;
@@ -198,7 +223,7 @@ static unsigned poll_port(struct worker *worker, struct rx_slot *rx)
 	receive(worker, rx, words, n);
 	if (rx->spread)
 		spread(worker, rx, words, n);
-	else if (!worker->steering->entry[rx->slot->number].classify)
+	else if (!is_looked_into(worker, rx->slot->number))
 		admit(worker, worker->steering->entry[rx->slot->number].only, rx->slot->pool, words,
 			n);
 	else

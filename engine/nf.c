@@ -268,6 +268,8 @@ unsigned engine_nf_detach(
 	if (drain_ns > 0)
 		drain(engine, nf, drain_ns);
 	workers_call(engine, remove_link, nf);
+	if (reason == DROP_NF_DIED)
+		suspects_note(engine, nf);
 	loss.n = owned(nf, nf->pool->scratch, &loss.n_lost);
 	workers_call(engine, write_off, &loss);
 	while (*at != nf)
@@ -276,6 +278,8 @@ unsigned engine_nf_detach(
 	engine->nf[nf->number] = NULL;
 	free(nf->link);
 	free(nf);
+	if (reason == DROP_NF_DIED)
+		engine_suspects_refresh(engine);
 	steer_reap(engine);
 	return loss.n_lost;
 }

@@ -82,6 +82,7 @@ void engine_service_destroy(struct engine *engine, struct service *service)
 {
 	engine->service[service->number] = NULL;
 	services_forget(engine, NULL, service);
+	suspects_forget(engine, service, 0);
 	workers_call(engine, flush_holds, service);
 	steer_reap(engine);
 	if (is_called(engine, service)) {

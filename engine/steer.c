@@ -72,7 +72,7 @@ static int check_program(const struct program_options *options, struct error *er
 	return 0;
 }
 
-static void program_free(const struct engine *engine, struct program *program)
+void program_free(const struct engine *engine, struct program *program)
 {
 	for (unsigned i = 0; i < program->n_steps; i++) {
 		for (unsigned w = 0; program->step[i].hold && w < engine->n_workers; w++)
@@ -117,7 +117,7 @@ static int make_holds(
 	return 0;
 }
 
-static struct program *compile(struct engine *engine, const struct program_options *options)
+struct program *program_compile(struct engine *engine, const struct program_options *options)
 {
 	struct chain_books *books = chain_books_get(engine, options->name);
 	struct program *program =
@@ -130,6 +130,11 @@ static struct program *compile(struct engine *engine, const struct program_optio
 	program->chain = options->chain;
 	program->direction = options->direction;
 	program->on_failure = options->on_failure;
+	program->hold_pkts = options->hold_pkts;
+	program->hold_ms = options->hold_ms;
+	program->guard_crashes = options->guard_crashes;
+	program->guard_ms = options->guard_ms;
+	program->guard_bypass = options->guard_bypass;
 	program->n_steps = (uint16_t)options->n_steps;
 	program->counters = books->counters;
 	program->under_way = aligned_alloc(64, engine->n_workers * sizeof(*program->under_way));
@@ -228,12 +233,17 @@ static void steering_free(struct steering *steering)
 	free(steering);
 }
 
+void program_retire(struct engine *engine, struct program *program)
+{
+	program->retired_next = engine->retired;
+	engine->retired = program;
+}
+
 static void retire(struct engine *engine, struct steering *steering)
 {
-	for (unsigned i = 0; i < steering->n_programs; i++) {
-		steering->program[i]->retired_next = engine->retired;
-		engine->retired = steering->program[i];
-	}
+	for (unsigned i = 0; i < steering->n_programs; i++)
+		program_retire(engine, steering->program[i]);
+	suspects_retire(engine, steering->suspects);
 	steering_free(steering);
 }
 
@@ -241,11 +251,7 @@ static void retire(struct engine *engine, struct steering *steering)
 
 struct steering *steering_empty(void)
 {
-	struct steering *steering = calloc(1, sizeof(*steering));
-
-	if (steering)
-		steering->version = 1;
-	return steering;
+	return calloc(1, sizeof(struct steering));
 }
 
 /* One that was never published. */
@@ -366,7 +372,7 @@ static int build(struct engine *engine, const struct program_options *programs, 
 
 		if (err)
 			return err;
-		steering->program[i] = compile(engine, &programs[i]);
+		steering->program[i] = program_compile(engine, &programs[i]);
 		if (!steering->program[i])
 			return error_set(error, ENOMEM, "chains", "", "out of memory");
 		steering->n_programs++;
@@ -440,6 +446,7 @@ static void publish_destinations(struct engine *engine, struct destinations *new
 static void switch_steering(struct worker *worker, void *arg)
 {
 	worker->steering = arg;
+	worker_forget_flows(worker);
 }
 
 int engine_steer(struct engine *engine, const struct program_options *programs, unsigned n_programs,
@@ -453,12 +460,13 @@ int engine_steer(struct engine *engine, const struct program_options *programs, 
 		error_set(error, ENOMEM, "chains", "", "out of memory");
 		goto fail;
 	}
-	steering->version = old->version + 1 ? old->version + 1 : 1;
 	err = build(engine, programs, n_programs, rules, n_rules, steering, error);
 	if (!err)
 		err = make_destinations(engine, steering, new, error);
 	if (err)
 		goto fail;
+	/* Without memory suspects get through once more. */
+	suspects_prepare(engine, steering);
 	engine->steering = steering;
 	workers_call(engine, switch_steering, steering);
 	publish_destinations(engine, new);

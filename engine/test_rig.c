@@ -202,13 +202,18 @@ unsigned rig_nf_free(struct engine *engine, struct rig_nf *rig)
 {
 	unsigned lost = engine_nf_detach(engine, rig->nf, DROP_NF_DIED, 0);
 
+	rig_nf_discard(rig);
+	return lost;
+}
+
+void rig_nf_discard(struct rig_nf *rig)
+{
 	for (unsigned w = 0; w < rig->layout.n_workers; w++)
 		close(rig->worker_fd[w]);
 	close(rig->pipe[0]);
 	close(rig->pipe[1]);
 	free(rig->channel);
 	free(rig);
-	return lost;
 }
 
 unsigned rig_nf_take(struct rig_nf *rig, unsigned worker, uint64_t *words, unsigned max)

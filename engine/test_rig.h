@@ -59,6 +59,8 @@ struct rig_nf *rig_nf_standby(
 	struct engine *engine, struct service *service, struct buffer_pool *pool, const char *name);
 /* Takes the NF out of the engine and ends it; returns the packets lost. */
 unsigned rig_nf_free(struct engine *engine, struct rig_nf *rig);
+/* One that is out of the engine already. */
+void rig_nf_discard(struct rig_nf *rig);
 /* Take up to max words from worker w's ring. */
 unsigned rig_nf_take(struct rig_nf *rig, unsigned worker, uint64_t *words, unsigned max);
 void rig_nf_send(struct rig_nf *rig, unsigned worker, const uint64_t *words, unsigned n);
