@@ -14,6 +14,10 @@ void print_show(struct cli *cli, const struct call *call, const json_t *result);
 void print_guest(struct cli *cli, const struct call *call, const json_t *result);
 void print_yaml(struct cli *cli, const struct call *call, const json_t *result);
 
+/* failures.c: how NFs fare */
+void print_nf_state(struct cli *cli, const char *name);
+void print_guard(struct cli *cli, const struct call *call, const json_t *result);
+
 /* change.c: changing it */
 int params_patch(struct cli *cli, const struct call *call, json_t *params);
 int params_file(struct cli *cli, const struct call *call, json_t *params);

@@ -197,6 +197,15 @@ static void print_all(struct cli *cli, const json_t *document)
 	}
 }
 
+/* All about one: of an NF also how it is. */
+static void print_named(
+	struct cli *cli, const char *section, const char *name, const json_t *object)
+{
+	print_object(cli, schema_section(cli->schema, section), object);
+	if (strcmp(section, "nfs") == 0)
+		print_nf_state(cli, name);
+}
+
 void print_show(struct cli *cli, const struct call *call, const json_t *result)
 {
 	const char *section;
@@ -206,7 +215,7 @@ void print_show(struct cli *cli, const struct call *call, const json_t *result)
 	if (!section)
 		print_all(cli, result);
 	else if (call_arg(call, "NAME"))
-		print_object(cli, schema_section(cli->schema, section), result);
+		print_named(cli, section, call_arg(call, "NAME"), result);
 	else
 		print_section(cli, section, result);
 }

@@ -41,7 +41,10 @@ STATS = {
                    "restarts": 0, "rx_pkts": 900, "rx_bytes": 57600, "tx_pkts": 1000,
                    "tx_bytes": 64000, "rx_bursts": 90, "tx_bursts": 100, "injected": 0,
                    "consumed": 0, "wakeups": 3, "drops": {"nf-verdict": 93}, "ring_depth": 12,
-                   "ring_words": 2048, "owned_pkts": 12, "stock": 0},
+                   "ring_words": 2048, "owned_pkts": 12, "stock": 0, "standby": False,
+                   "crash": {"count": 2, "reason": "killed by signal 11 (Segmentation fault): oops",
+                             "time_ns": 1_700_000_000 * 10**9, "reclaim_ns": 84_000,
+                             "lost_pkts": 12}},
             "mon": {"service": "mon", "group": "default", "state": "backoff", "pid": None,
                     "restarts": 3}},
     "chains": {"web": {"rx_pkts": 993, "rx_bytes": 63552, "tx_pkts": 10, "tx_bytes": 640,
@@ -64,6 +67,10 @@ EVENTS = [
      "message": "started, pid 42"},
     {"n": 2, "time_ns": 1_700_000_001 * 10**9, "kind": "config", "object": "",
      "message": "2 changes applied"}]
+
+
+GUARD = {"flows": [{"flow": "10.0.0.1:5353 to 10.0.0.2:53 protocol 17", "in_port": "lan",
+                    "service": "firewall", "crashes": 3, "age_ms": 4200, "action": "drop"}]}
 
 
 class Refused(Exception):
@@ -152,6 +159,8 @@ METHODS = {
     "drops.get": lambda params: DROPS,
     "events.get": events_get,
     "nf.restart": nf_restart,
+    "guard.show": lambda params: GUARD,
+    "guard.clear": lambda params: {},
     "daemon.info": lambda params: {"version": "0.1.0", "pid": 1, "abi": 1, "dpdk": "DPDK 22.11.11"},
 }
 

@@ -65,6 +65,11 @@ static void failure_modes_reach_the_engine(void **state)
 	assert_int_equal(fake.programs[1].on_failure, ON_FAILURE_HOLD);
 	assert_int_equal(fake.programs[1].hold_pkts, 7);
 	assert_int_equal(fake.programs[1].hold_ms, 9);
+	apply(BASE "chains: {a: {from: lan, to: wan, path: [fw], guard_crashes: 3, guard: bypass, "
+		   "guard_s: 5}}\n");
+	assert_int_equal(fake.programs[0].guard_crashes, 3);
+	assert_int_equal(fake.programs[1].guard_ms, 5000);
+	assert_true(fake.programs[0].guard_bypass);
 	error = apply_error("ports: {lan: {spec: 'fake:lan'}, wan: {spec: 'fake:wan'}}\n"
 			    "nfs: {fw1: {service: fw}}\n"
 			    "chains: {a: {from: lan, to: wan, path: [fw], on_failure: standby}}\n");

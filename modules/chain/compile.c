@@ -56,6 +56,9 @@ static void compile_direction(
 	program->on_failure = chain_on_failure(chain);
 	program->hold_pkts = (uint32_t)value_int(chain, "hold_pkts");
 	program->hold_ms = (uint32_t)value_int(chain, "hold_ms");
+	program->guard_crashes = (uint32_t)value_int(chain, "guard_crashes");
+	program->guard_ms = (uint32_t)value_int(chain, "guard_s") * 1000;
+	program->guard_bypass = strcmp(value_text(chain, "guard"), "bypass") == 0;
 	program->cross_groups = value_bool(chain, "cross_groups");
 	for (size_t i = 0; i < n; i++) {
 		const json_t *service = json_array_get(path, backwards ? n - 1 - i : i);

@@ -29,6 +29,15 @@ static const struct field chain_fields[] = {
 			"and worker"},
 	{"hold_ms", FIELD_INT, .min = 1, .max = 60000, .preset = "1000", .unit = "ms",
 		.help = "With on_failure hold: how long a packet waits before it is dropped"},
+	{"guard_crashes", FIELD_INT, .min = 0, .max = 1000, .preset = "0", .unit = "crashes",
+		.help = "Crashes of a service with a flow in its hands before the flow is kept "
+			"from "
+			"it; 0: never"},
+	{"guard", FIELD_ENUM, .preset = "\"drop\"",
+		.values = (const char *const[]){"drop", "bypass", NULL},
+		.help = "What becomes of such a flow: drop it, or let it bypass the service"},
+	{"guard_s", FIELD_INT, .min = 1, .max = 86400, .preset = "600", .unit = "s",
+		.help = "So long after its last crash a flow is forgotten"},
 	{"default", FIELD_BOOL,
 		.help = "Take everything from the chain's ports that no flow claims; not said: "
 			"yes, "

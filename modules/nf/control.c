@@ -16,6 +16,7 @@
 #include "modules/nf/instance.h"
 #include "modules/nf/nf.h"
 #include "modules/nf/services.h"
+#include "modules/nf/suspects.h"
 
 #define HELLO_DEADLINE_MS 2000
 #define FAULTS_AT_ONCE    16
@@ -367,10 +368,16 @@ static int nf_init(struct manager *manager, struct error *error)
 	if (!nfs.notify)
 		return error_set(error, ENOMEM, "", "", "no memory for the NF module");
 	event_add(nfs.notify, NULL);
+	rc = suspects_open(manager, error);
+	if (rc)
+		goto fail;
 	rc = attach_open(manager->base, manager->engine, manager->nf_socket, HELLO_DEADLINE_MS,
 		&nf_attach_hooks, &nfs.attach, error);
-	if (rc)
-		event_free(nfs.notify);
+	if (rc == 0)
+		return 0;
+	suspects_close();
+fail:
+	event_free(nfs.notify);
 	return rc;
 }
 
@@ -413,6 +420,7 @@ static void nf_fini(void)
 	signal_all(SIGKILL);
 	await_all(UINT_MAX);
 	attach_close(nfs.attach);
+	suspects_close();
 	event_free(nfs.notify);
 }
 
@@ -424,6 +432,10 @@ static const struct rpc_method nf_methods[] = {
 	{"nf.restart", name_params,
 		"Replace an NF by a fresh one without losing packets; ask an external one to go",
 		nf_restart, ROLE_OPERATE},
+	{"guard.show", NULL, "Flows that were in the hands of NFs that crashed", guard_show,
+		ROLE_VIEW},
+	{"guard.clear", NULL, "Forget these flows and let them through again", guard_clear,
+		ROLE_OPERATE},
 	{"guest.show", name_params, "QEMU's command line of a guest, and its devices for libvirt",
 		nf_guest_show, ROLE_VIEW},
 	{}};

@@ -12,6 +12,7 @@
 #include "manager/events.h"
 #include "manager/module.h"
 #include "modules/guest/listener.h"
+#include "modules/nf/suspects.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -140,6 +141,7 @@ static unsigned end_session(
 	counters_add(instance->book, &counters);
 	lost = session_close(session, reason, drain_ns);
 	crash_reclaimed(&instance->crash, lost);
+	suspects_tell();
 	guest_session_closed(instance->guest);
 	instance->book->drops[reason] += lost;
 	instance->session = NULL;

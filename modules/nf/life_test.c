@@ -105,6 +105,12 @@ static bool pulses_seen(void *n)
 	return fake.n_pulses >= (uintptr_t)n;
 }
 
+static bool suspect_gone(void *arg)
+{
+	(void)arg;
+	return !fake.suspect;
+}
+
 static json_int_t crash_figure(const char *field)
 {
 	json_t *stats = rig_stats("fw");
@@ -191,6 +197,61 @@ static void test_no_hang(void **state)
 	rig_apply_ok(rig_one("fw", fields));
 	assert_int_equal(fake.detached, 0);
 	rig_await_event("nf-hang", "8 ms");
+}
+
+static json_t *call(const char *name)
+{
+	const struct rpc_method *method = nf_module.methods;
+	json_t *result = NULL;
+
+	while (strcmp(method->name, name) != 0)
+		method++;
+	assert_int_equal(method->call(NULL, NULL, &result, NULL), 0);
+	return result;
+}
+
+static const char *shown(const json_t *result, const char *field)
+{
+	const char *text = value_text(json_array_get(json_object_get(result, "flows"), 0), field);
+
+	return text ? text : "";
+}
+
+/* Flows that crash NFs are told of once, shown, and let go in time or on request. */
+static void test_guard(void **state)
+{
+	struct suspect suspect = {
+		.key = {.family = 4, .src[15] = 1, .dst[15] = 2, .dst_port = 53, .protocol = 17},
+		.in_port = "lan",
+		.service = "fw",
+		.n_crashes = 3,
+		.guarded = true,
+	};
+	json_t *result;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("serve")));
+	for (int i = 0; i < 2; i++) {
+		rig_await("running");
+		suspect.bypassed = i;
+		fake.suspect = &suspect;
+		fake.suspect_is_new = true;
+		kill((pid_t)rig_figure("fw", "pid"), SIGKILL);
+		rig_await_event("nf-guard",
+			i ? "0.0.0.1:0 to 0.0.0.2:53 protocol 17 by port lan was in 3 crashes of "
+			    "service fw: it bypasses"
+			  : "it is dropped");
+		result = call("guard.show");
+		assert_string_equal(shown(result, "action"), i ? "bypass" : "drop");
+		assert_string_equal(shown(result, "service"), "fw");
+		json_decref(result);
+		if (i)
+			json_decref(call("guard.clear"));
+		else
+			fake_loop_until(rig_manager.base, suspect_gone, NULL);
+		assert_null(fake.suspect);
+	}
+	assert_int_equal(fake_events("nf-guard", ""), 2);
 }
 
 /* How a process ends, and what comes of it. */
@@ -303,6 +364,7 @@ int main(void)
 		RIG_TEST(test_crashes_are_kept),
 		RIG_TEST(test_hang),
 		RIG_TEST(test_no_hang),
+		RIG_TEST(test_guard),
 		RIG_TEST(test_ends),
 		RIG_TEST(test_back_off_doubles),
 		RIG_TEST(test_steady_run),

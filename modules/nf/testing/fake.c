@@ -103,6 +103,37 @@ void engine_nf_pulse(
 	fake.n_pulses += !fake.hangs;
 }
 
+unsigned engine_suspects(const struct engine *engine, struct suspect *list, unsigned max)
+{
+	(void)engine;
+	if (!fake.suspect || max == 0)
+		return 0;
+	*list = *fake.suspect;
+	return 1;
+}
+
+bool engine_suspect_news(struct engine *engine, struct suspect *news)
+{
+	bool is_new = fake.suspect_is_new;
+
+	(void)engine;
+	if (is_new)
+		*news = *fake.suspect;
+	fake.suspect_is_new = false;
+	return is_new;
+}
+
+void engine_suspects_refresh(struct engine *engine)
+{
+	(void)engine;
+	fake.suspect = NULL;
+}
+
+void engine_suspects_clear(struct engine *engine)
+{
+	engine_suspects_refresh(engine);
+}
+
 bool engine_nf_stands_by(const struct nf *nf)
 {
 	(void)nf;

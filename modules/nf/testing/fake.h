@@ -24,11 +24,13 @@ struct fake {
 	struct nf_options options; /* of the last attach; name and layout copied */
 	struct netvm_layout layout;
 	char name[NETVM_NAME_BYTES];
-	struct nf *last;     /* made by the last attach */
-	bool hangs;          /* nothing of an NF moves any more ... */
-	unsigned hung_queue; /* ... and this queue has packets */
-	uint64_t n_pulses;   /* looks at NFs that moved */
-	struct nf *faulty;   /* what engine_faults() reports, once */
+	struct nf *last;               /* made by the last attach */
+	bool hangs;                    /* nothing of an NF moves any more ... */
+	unsigned hung_queue;           /* ... and this queue has packets */
+	uint64_t n_pulses;             /* looks at NFs that moved */
+	const struct suspect *suspect; /* the only one; NULL: none. A refresh ends it */
+	bool suspect_is_new;
+	struct nf *faulty; /* what engine_faults() reports, once */
 };
 extern struct fake fake;
 
