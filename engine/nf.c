@@ -307,27 +307,15 @@ static uint64_t join(uint64_t mark, uint64_t value)
 	return (mark ^ value) * UINT64_C(0x100000001b3); /* FNV-1a */
 }
 
-/* Given to the NF and not handed back: in its rings or in its hands. */
-static uint64_t in_hand(const struct nf *nf)
-{
-	uint64_t n = 0;
-
-	for (unsigned w = 0; w < nf->n_workers; w++) {
-		uint64_t back = counter_get(&nf->link[w].counters.rx_pkts);
-
-		n += counter_get(&nf->link[w].counters.tx_pkts) - back;
-	}
-	return n;
-}
-
 void engine_nf_pulse(
 	struct engine *engine, const struct nf *nf, unsigned queue, struct nf_pulse *pulse)
 {
 	const struct netvm_nf_queue_state *state = &nf->channel->queue[queue];
 	uint32_t ticket = __atomic_load_n(&state->sleep_ticket, __ATOMIC_RELAXED);
+	struct nf_load load;
 	bool waits = false;
 
-	(void)engine;
+	engine_nf_load(engine, nf, &load);
 	pulse->mark = join(ticket, __atomic_load_n(&state->heartbeat, __ATOMIC_RELAXED));
 	for (unsigned w = 0; w < nf->n_workers; w++) {
 		const struct nf_queue *q = &nf->link[w].queue[queue];
@@ -338,7 +326,7 @@ void engine_nf_pulse(
 		pulse->mark =
 			join(pulse->mark, __atomic_load_n(&q->tx.ring->producer, __ATOMIC_RELAXED));
 	}
-	pulse->has_work = waits || (ticket == 0 && in_hand(nf) > 0);
+	pulse->has_work = waits || (ticket == 0 && load.owned_pkts > 0);
 }
 
 void engine_nf_load(struct engine *engine, const struct nf *nf, struct nf_load *load)
