@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "manager/events.h"
 #include "manager/module.h"
 #include "modules/group/group.h"
 #include "modules/nf/attach.h"
@@ -49,6 +50,30 @@ static void instance_ended(struct nf_instance *instance)
 		if (other->predecessor == instance)
 			other->predecessor = NULL;
 	instance_destroy(instance);
+}
+
+/* A state of its own for people; for the engine it is who has which flows. */
+static void tell_standby(struct nf_instance *instance)
+{
+	const char *service = instance->settings.service;
+	bool stands_by = instance_stands_by(instance);
+	char object[8 + NETVM_NAME_BYTES];
+
+	snprintf(object, sizeof(object), "nfs.%s", instance->settings.name);
+	if (stands_by && !instance->stands_by)
+		events_add("nf-standby", object, "stands by for service %s", service);
+	else if (instance->stands_by && !stands_by && instance->session)
+		events_add("nf-takeover", object, "takes over flows of service %s", service);
+	instance->stands_by = stands_by;
+}
+
+void nf_changed(void)
+{
+	struct nf_instance *instance;
+
+	TAILQ_FOREACH (instance, &nfs.instances, link)
+		tell_standby(instance);
+	suspects_tell();
 }
 
 /* ---- hooks of the NF socket ------------------------------------------------------------------ */

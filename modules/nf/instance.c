@@ -12,7 +12,6 @@
 #include "manager/events.h"
 #include "manager/module.h"
 #include "modules/guest/listener.h"
-#include "modules/nf/suspects.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -141,10 +140,10 @@ static unsigned end_session(
 	counters_add(instance->book, &counters);
 	lost = session_close(session, reason, drain_ns);
 	crash_reclaimed(&instance->crash, lost);
-	suspects_tell();
 	guest_session_closed(instance->guest);
 	instance->book->drops[reason] += lost;
 	instance->session = NULL;
+	nf_changed();
 	return lost;
 }
 
@@ -544,6 +543,7 @@ void instance_attached(struct nf_instance *instance, struct session *session)
 		session_pid(session), instance->settings.service, instance->settings.group,
 		session_n_queues(session), session_n_queues(session) == 1 ? "" : "s");
 	release_predecessor(instance);
+	nf_changed();
 }
 
 void instance_gone(struct nf_instance *instance, const char *why)

@@ -85,6 +85,7 @@ struct nf_instance {
 	struct guest *guest; /* its devices; NULL: it is a process */
 	struct session *session;
 	struct watch watch; /* while there is a session */
+	bool stands_by;     /* as was told last; control.c's */
 	unsigned backoff_ms;
 	struct nf_instance *predecessor; /* works until this one does */
 
@@ -145,6 +146,9 @@ void instance_update(struct nf_instance *instance, json_t *object);
 /* control.c's: from a name to the instance, and then the functions below. */
 extern const struct attach_hooks nf_attach_hooks;
 
+/* control.c's, too: an NF came or went, which others may have noticed. */
+void nf_changed(void);
+
 /* See struct attach_hooks; `text` has NETVM_TEXT_BYTES. */
 uint32_t instance_admit(struct nf_instance *instance, const struct attach_request *request,
 	struct attach_grant *grant, char *text);
@@ -156,6 +160,9 @@ void instance_fault(struct nf_instance *instance);
 /* ---- figures --------------------------------------------------------------------------------- */
 
 void counters_add(struct counters *sum, const struct counters *more);
+
+/* Attached, and waits for the end of another one, whatever the document says. */
+bool instance_stands_by(const struct nf_instance *instance);
 
 /* The object of stats.get. New reference. */
 json_t *instance_stats(const struct nf_instance *instance);

@@ -199,6 +199,33 @@ static void test_no_hang(void **state)
 	rig_await_event("nf-hang", "8 ms");
 }
 
+/* Who stands by is told when he begins to, and when he takes over. */
+static void test_standby(void **state)
+{
+	json_t *stats;
+
+	(void)state;
+	fake.stands_by = true;
+	rig_apply_ok(json_pack("{s:{s:o s:o}}", "nfs", "fw", rig_object("fw", rig_acting("serve")),
+		"other",
+		rig_object("other", json_pack("{s:s s:b s:s}", "service", "fw", "standby", 1,
+					    "command", "sleep 1000"))));
+	rig_await("running");
+	rig_await_event("nf-standby", "service fw");
+	stats = rig_stats("fw");
+	assert_true(value_bool(stats, "standby"));
+	json_decref(stats);
+	fake.stands_by = false;
+	kill((pid_t)rig_figure("other", "pid"), SIGKILL);
+	rig_await_event("nf-exit", "signal 9");
+	assert_int_equal(fake_events("nf-takeover", ""), 0); /* it was not attached */
+	nf_changed();
+	assert_int_equal(fake_events("nf-takeover", "service fw"), 1);
+	assert_int_equal(fake_events("nf-standby", ""), 1);
+	rig_apply_ok(json_object());
+	rig_await_event("nf-exit", "status 0");
+}
+
 static json_t *call(const char *name)
 {
 	const struct rpc_method *method = nf_module.methods;
@@ -364,6 +391,7 @@ int main(void)
 		RIG_TEST(test_crashes_are_kept),
 		RIG_TEST(test_hang),
 		RIG_TEST(test_no_hang),
+		RIG_TEST(test_standby),
 		RIG_TEST(test_guard),
 		RIG_TEST(test_ends),
 		RIG_TEST(test_back_off_doubles),

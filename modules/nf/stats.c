@@ -20,12 +20,6 @@ static void load_put(json_t *object, const struct nf_instance *instance)
 	put(object, "stock", load.stock);
 }
 
-/* Attached, and waits for the end of another one; not what the document says. */
-static bool stands_by(const struct nf_instance *instance)
-{
-	return instance->session && engine_nf_stands_by(session_nf(instance->session));
-}
-
 void counters_add(struct counters *sum, const struct counters *more)
 {
 	sum->rx_pkts += more->rx_pkts;
@@ -40,6 +34,11 @@ void counters_add(struct counters *sum, const struct counters *more)
 	sum->violations += more->violations;
 	for (unsigned i = 0; i < DROP_REASONS; i++)
 		sum->drops[i] += more->drops[i];
+}
+
+bool instance_stands_by(const struct nf_instance *instance)
+{
+	return instance->session && engine_nf_stands_by(session_nf(instance->session));
 }
 
 json_t *instance_stats(const struct nf_instance *instance)
@@ -61,7 +60,7 @@ json_t *instance_stats(const struct nf_instance *instance)
 	json_object_set_new(object, "group", json_string(settings->group));
 	json_object_set(object, "image", json_object_get(settings->object, "image"));
 	json_object_set_new(object, "state", json_string(nf_state_name(instance->state)));
-	json_object_set_new(object, "standby", json_boolean(stands_by(instance)));
+	json_object_set_new(object, "standby", json_boolean(instance_stands_by(instance)));
 	put(object, "pid", (uint64_t)pid);
 	put(object, "restarts", instance->restarts);
 	json_object_set_new(object, "last_exit", json_string(instance->last_exit));

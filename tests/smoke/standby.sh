@@ -32,6 +32,7 @@ working() {
 on client ping -q -i 0.002 10.0.0.2 >/dev/null &
 kill -KILL "$(stat_of .nfs.first.pid)"
 check "killed: the second one works" until_true 10 stat_is .nfs.second.standby false
+check "which is told" event nf-takeover nfs.second
 check "the first one comes back and stands by" \
 	until_true 20 stat_is '.nfs.first | .state == "running" and .standby' true
 check "traffic" stream client 10.0.0.2 7 --flows 4 --count 500

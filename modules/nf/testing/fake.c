@@ -137,7 +137,7 @@ void engine_suspects_clear(struct engine *engine)
 bool engine_nf_stands_by(const struct nf *nf)
 {
 	(void)nf;
-	return fake.options.standby;
+	return fake.stands_by;
 }
 
 unsigned engine_faults(struct engine *engine, struct nf **nfs, unsigned max)

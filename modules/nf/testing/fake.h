@@ -28,6 +28,7 @@ struct fake {
 	bool hangs;                    /* nothing of an NF moves any more ... */
 	unsigned hung_queue;           /* ... and this queue has packets */
 	uint64_t n_pulses;             /* looks at NFs that moved */
+	bool stands_by;                /* every NF */
 	const struct suspect *suspect; /* the only one; NULL: none. A refresh ends it */
 	bool suspect_is_new;
 	struct nf *faulty; /* what engine_faults() reports, once */
