@@ -79,6 +79,8 @@ static void steer(void)
 		{.name = "one",
 			.chain = 1,
 			.n_steps = 3,
+			.guard_crashes = UINT32_MAX, /* its last burst is looked at, no more */
+			.guard_ms = UINT32_MAX,
 			.step = {call(evil_service), call(good_service), output(out)}},
 		{.name = "two",
 			.chain = 2,

@@ -11,7 +11,8 @@ unsigned still_worker_turn(struct worker *worker)
 	unsigned moved;
 
 	worker->now_tsc = rte_rdtsc();
-	moved = output_turn(worker);
+	moved = hold_turn(worker);
+	moved += output_turn(worker);
 	moved += border_turn(worker);
 	moved += input_turn(worker);
 	border_publish(worker);
