@@ -31,6 +31,13 @@ void queue_report(struct netvm_private *queue)
 	__atomic_store_n(&state->busy_ns, queue->busy_ns, __ATOMIC_RELAXED);
 }
 
+void netvm_alive(struct netvm *nf)
+{
+	struct netvm_private *queue = nf->private_;
+
+	__atomic_store_n(&queue->state->heartbeat, ++queue->turns, __ATOMIC_RELAXED);
+}
+
 /* The ring's end is worked on as a copy, so that the compiler can keep it in registers. */
 static uint32_t ring_take(struct netvm_ring_end *shared_end, uint64_t *words, uint32_t max)
 {

@@ -186,6 +186,22 @@ static void packets_return_to_their_worker(void **state)
 	bench_close(&bench);
 }
 
+/* What the host tells a slow callback from a hung one by. */
+static void alive_is_seen(void **state)
+{
+	struct bench bench = bench_open(1);
+	const uint64_t *heartbeat = &bench.host->channel->queue[0].heartbeat;
+	uint64_t before = *heartbeat;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		netvm_alive(bench.nf);
+		assert_true(*heartbeat > before);
+		before = *heartbeat;
+	}
+	bench_close(&bench);
+}
+
 static void workers_take_turns(void **state)
 {
 	struct bench bench = bench_open(2);
@@ -413,6 +429,7 @@ int main(void)
 		cmocka_unit_test(staged_packets_wait_for_flush_or_receive),
 		cmocka_unit_test(a_sleeping_worker_is_rung_once_per_ticket),
 		cmocka_unit_test(packets_return_to_their_worker),
+		cmocka_unit_test(alive_is_seen),
 		cmocka_unit_test(workers_take_turns),
 		cmocka_unit_test(alloc_takes_from_the_stock),
 		cmocka_unit_test(alloc_takes_all_there_is),

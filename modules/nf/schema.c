@@ -48,7 +48,8 @@ static const struct field nf_fields[] = {
 	{"hang_ms", FIELD_INT, .min = 0, .max = 3600000, .preset = "5000", .unit = "ms",
 		.help = "Packets wait and nothing moves for so long: it counts as hung, is taken "
 			"out "
-			"and killed; longer than it may work on one burst; 0: never"},
+			"and killed; longer than it may work on one burst, see netvm_alive(); 0: "
+			"never"},
 	{"standby", FIELD_BOOL, .preset = "false", .effect = EFFECT_RECREATE,
 		.help = "Runs without packets until another NF of its service ends, and takes over "
 			"its flows at once"},

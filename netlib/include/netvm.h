@@ -189,6 +189,14 @@ void netvm_send(struct netvm *nf, const struct netvm_packet *pkts, unsigned n);
 void netvm_flush(struct netvm *nf);
 
 /*
+ * Say that this queue is at work: for callbacks that may take longer over a burst than the daemon
+ * waits before it counts the NF as hung (its hang_ms). Call it now and then, such as once per
+ * packet that takes milliseconds; it is a store to a line of memory that the host reads for each
+ * burst.
+ */
+void netvm_alive(struct netvm *nf);
+
+/*
  * File descriptor for poll(): readable when packets arrive while this queue sleeps, when the host
  * goes away, and on netvm_stop(). In a guest, where nobody can ring, it is readable whenever it is
  * time to look again, every 2 ms at the latest.
