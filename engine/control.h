@@ -54,9 +54,10 @@ void suspects_retire(struct engine *engine, struct suspect_table *table);
 /* Those of a service, or of a port, that goes. */
 void suspects_forget(struct engine *engine, const struct service *service, unsigned in_port);
 
-/* seats.c */
+/* seats.c; both take effect with service_rebuild() */
+/* A seat for it, unless somebody has its one. */
 void seats_join(struct service *service, struct nf *nf);
-/* Whoever waits takes over its seat; takes effect with service_rebuild(). */
+/* Who stands by takes over its seat. */
 void seats_leave(struct service *service, struct nf *nf);
 
 /* service.c */

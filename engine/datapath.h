@@ -93,10 +93,11 @@ struct program {
 	const char *name;            /* of the chain; lives as long as the engine */
 	struct counters *counters;   /* [worker]; of the chain, shared by its programs */
 	struct under_way *under_way; /* [worker] */
-	uint32_t hold_pkts, hold_ms; /* control side, as the options said, until `retired_next` */
+	/* Control side: as the options said; the next one that waits for its last packet. */
+	uint32_t hold_pkts, hold_ms;
 	uint32_t guard_crashes, guard_ms;
 	bool guard_bypass;
-	struct program *retired_next; /* control side: waiting for its last packet */
+	struct program *retired_next;
 	struct step step[];
 };
 

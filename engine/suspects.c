@@ -278,6 +278,14 @@ static void expire(struct suspects *suspects, const struct steering *steering, u
 	suspects->n = kept;
 }
 
+/* One that was never published. */
+static void table_free(const struct engine *engine, struct suspect_table *table)
+{
+	for (unsigned i = 0; table && i < table->n_variants; i++)
+		program_free(engine, table->variant[i].program);
+	free(table);
+}
+
 int suspects_prepare(struct engine *engine, struct steering *steering)
 {
 	struct suspects *suspects = engine->suspects;
@@ -292,10 +300,10 @@ int suspects_prepare(struct engine *engine, struct steering *steering)
 	if (!steering->suspects)
 		return -ENOMEM;
 	fill(engine, steering, steering->suspects, when_ns);
-	if (steering->suspects->n > 0)
-		return 0;
-	free(steering->suspects);
-	steering->suspects = NULL;
+	if (steering->suspects->n == 0) {
+		table_free(engine, steering->suspects);
+		steering->suspects = NULL;
+	}
 	return 0;
 }
 
@@ -351,7 +359,7 @@ void engine_suspects_refresh(struct engine *engine)
 	suspects_prepare(engine, &fresh);
 	if (is_within(fresh.suspects, steering->suspects) &&
 		is_within(steering->suspects, fresh.suspects)) {
-		suspects_retire(engine, fresh.suspects);
+		table_free(engine, fresh.suspects);
 		return;
 	}
 	fresh.suspects = __atomic_exchange_n(&steering->suspects, fresh.suspects, __ATOMIC_ACQ_REL);
