@@ -53,15 +53,12 @@ static void write_meta(struct worker *worker, struct buffer_pool *pool,
 	const struct program *program, uint64_t word, struct buffer_state *state)
 {
 	struct netvm_meta *meta = (struct netvm_meta *)(void *)buffer_slot(pool, word);
-	const struct engine *engine = worker->engine;
 	const uint8_t *data = buffer_data(pool, word);
 	bool tagged =
 		netvm_desc_length(word) >= 18 &&
 		(netvm_flow_be16(data + 12) == 0x8100 || netvm_flow_be16(data + 12) == 0x88a8);
 
-	meta->arrival_ns =
-		engine->ns_base +
-		(uint64_t)((double)(state->arrival_tsc - engine->tsc_base) * engine->ns_per_tsc);
+	meta->arrival_ns = engine_ns(worker->engine, state->arrival_tsc);
 	meta->flow_hash = input_hash(pool, word);
 	meta->in_port = state->in_port;
 	meta->chain = program ? program->chain : 0;
@@ -91,6 +88,8 @@ unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue_number,
 	}
 	if (n > room)
 		n = room;
+	if (unlikely(worker->trace))
+		trace_given(worker, nf, pool, words, n);
 	for (unsigned i = 0; i < n; i++) {
 		struct buffer_state *state = buffer_state(pool, words[i]);
 
@@ -224,6 +223,8 @@ static void settle(struct worker *worker, struct nf_link *link, const struct pro
 	struct buffer_pool *pool = link->nf->pool;
 	const struct destination *to = granted(link, verdict);
 
+	if (unlikely(worker->trace))
+		trace_returned(worker, next ? NETVM_VERDICT_NEXT : verdict, to, pool, words, n);
 	if (next && program) {
 		program_run(worker, program, step, pool, words, n);
 		return;

@@ -68,8 +68,8 @@ struct buffer_state {
 		struct {
 			uint32_t flow_hash;
 			uint16_t in_port;
-			uint8_t has_hash; /* flow_hash is set */
-			uint8_t reserved;
+			uint8_t has_hash;   /* flow_hash is set */
+			uint8_t trace_mark; /* which packet of the trace this is; 0 none: trace.h */
 		};
 		uint64_t origin;
 	};
@@ -90,6 +90,7 @@ static inline uint64_t buffer_head(uint16_t owner, unsigned next, unsigned step)
 	return owner | (uint64_t)next << 32 | (uint64_t)step << 48;
 }
 
+/* No hash yet, not traced. */
 static inline uint64_t buffer_origin(uint16_t in_port)
 {
 	return (uint64_t)in_port << 32;

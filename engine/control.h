@@ -4,7 +4,7 @@
  *   engine.c   life, pools, ports          service.c   services, instances, destinations
  *   nf.c       NFs in and out, reclaim     steer.c     programs, rules, retiring
  *   books.c    counters, conservation      seats.c     who works and who stands by
- *   suspects.c flows that crash NFs
+ *   suspects.c flows that crash NFs        trace_control.c  beginning and ending traces
  */
 #ifndef NETVM_ENGINE_CONTROL_H
 #define NETVM_ENGINE_CONTROL_H

@@ -6,6 +6,7 @@
  *   border.c     the one file that touches memory shared with NFs: put, collect, validate, stock
  *   output.c     port tx, hand-over to other workers, drops
  *   hold.c       packets that wait for a service to come back
+ *   trace.c      what the stages call while there is a trace
  *   worker.c     the loop, sleeping, calls from the control side
  *
  * Everything in struct worker is private to its thread, except `call`, the counters (written by the
@@ -31,6 +32,7 @@
 #include "abi/channel.h"
 #include "abi/flow.h"
 #include "engine/engine.h"
+#include "engine/trace.h"
 
 #define BURST              64u
 #define POOLS_MAX          255u
@@ -314,6 +316,7 @@ struct worker {
 	uint32_t sleep_ticket;
 	uint32_t handed_to; /* workers with unpublished words, a bit each */
 	uint64_t now_tsc;
+	struct trace *trace; /* NULL: none, the usual case */
 
 	/* counters */
 	uint64_t received, injected, sent, consumed, copied;
@@ -336,10 +339,17 @@ struct engine {
 	struct program *retired;       /* wait for their last packet */
 	struct service *dead_services; /* wait for retired programs */
 	struct chain_books *chains;
+	struct trace *trace;
 	/* clock: tsc -> CLOCK_MONOTONIC */
 	uint64_t tsc_base, ns_base;
 	double ns_per_tsc;
 };
+
+/* What a worker's clock read, as CLOCK_MONOTONIC. */
+static inline uint64_t engine_ns(const struct engine *engine, uint64_t tsc)
+{
+	return engine->ns_base + (uint64_t)((double)(tsc - engine->tsc_base) * engine->ns_per_tsc);
+}
 
 /* ---- between the files --------------------------------------------------------------------- */
 
@@ -454,6 +464,32 @@ static inline const struct program *suspect_lookup(
 			return entry->program;
 	}
 }
+
+/*
+ * trace.c: each stage calls its function when worker->trace is set; words without a mark are passed
+ * over.
+ */
+/* Fresh packets of one port, before anything else happens to them: marks those that match. */
+void trace_received(
+	struct worker *worker, const struct port_slot *slot, const uint64_t *words, unsigned n);
+/* Whether there is room for them or not. */
+void trace_steered(struct worker *worker, const struct program *program,
+	const struct buffer_pool *pool, const uint64_t *words, unsigned n);
+void trace_given(struct worker *worker, const struct nf *nf, const struct buffer_pool *pool,
+	const uint64_t *words, unsigned n);
+/* `to` counts when the verdict is a destination. */
+void trace_returned(struct worker *worker, unsigned verdict, const struct destination *to,
+	const struct buffer_pool *pool, const uint64_t *words, unsigned n);
+/* `words` are the copies. */
+void trace_copied(
+	struct worker *worker, const struct buffer_pool *to, const uint64_t *words, unsigned n);
+/* Before the port gets them: afterwards they are not ours to look at. */
+void trace_sent(
+	struct worker *worker, const struct port_slot *slot, const uint64_t *words, unsigned n);
+void trace_consumed(
+	struct worker *worker, const struct buffer_pool *pool, const uint64_t *words, unsigned n);
+void trace_dropped(struct worker *worker, enum drop_reason reason, const struct counters *blame,
+	const struct buffer_pool *pool, const uint64_t *words, unsigned n);
 
 /* classifier.c */
 const struct program *classifier_lookup(const struct steering *steering, const struct flow_id *id);

@@ -194,6 +194,8 @@ static void receive(struct worker *worker, struct rx_slot *rx, const uint64_t *w
 	counter_add(&books->rx_pkts, n);
 	counter_add(&books->rx_bytes, bytes);
 	counter_add(&books->rx_bursts, 1);
+	if (unlikely(worker->trace))
+		trace_received(worker, rx->slot, words, n);
 }
 
 /* Whether a source that can wait may give a burst now, wherever its packets go. */

@@ -62,6 +62,8 @@ static void flush_port(struct worker *worker, struct port_slot *slot)
 			batch->words, n);
 		return;
 	}
+	if (unlikely(worker->trace))
+		trace_sent(worker, slot, batch->words, n);
 	while (done < n) {
 		done += transmit(worker, slot, batch->words + done, n - done);
 		if (done == n || !refused(worker, slot, batch->words + done))
@@ -261,6 +263,7 @@ static void copy_state(struct buffer_state *to, const struct buffer_state *from)
 	to->flow_hash = from->flow_hash;
 	to->has_hash = from->has_hash;
 	to->in_port = from->in_port;
+	to->trace_mark = from->trace_mark;
 	to->program = from->program;
 	to->step = from->step;
 	to->arrival_tsc = from->arrival_tsc;
@@ -286,6 +289,8 @@ unsigned output_copy(struct worker *worker, struct buffer_pool *from, struct buf
 		buffer_free(worker->cache[from->number], &words[i], 1);
 		words[kept++] = netvm_desc_set_extent(copy[i], to->headroom, length);
 	}
+	if (unlikely(worker->trace))
+		trace_copied(worker, to, words, kept);
 	if (got < n)
 		output_drop(worker, DROP_NO_BUFFERS, blame, from, words + got, n - got);
 	counter_add(&worker->copied, kept);
@@ -298,6 +303,8 @@ void output_drop(struct worker *worker, enum drop_reason reason, struct counters
 	counter_add(&worker->drops[reason], n);
 	if (blame)
 		counter_add(&blame->drops[reason], n);
+	if (unlikely(worker->trace))
+		trace_dropped(worker, reason, blame, pool, words, n);
 	buffer_free(worker->cache[pool->number], words, n);
 }
 
@@ -305,5 +312,7 @@ void output_consume(
 	struct worker *worker, struct buffer_pool *pool, const uint64_t *words, unsigned n)
 {
 	counter_add(&worker->consumed, n);
+	if (unlikely(worker->trace))
+		trace_consumed(worker, pool, words, n);
 	buffer_free(worker->cache[pool->number], words, n);
 }

@@ -297,6 +297,8 @@ void program_admit(struct worker *worker, const struct program *program, struct 
 	unsigned fit = program_reserve(worker, program, 0, n);
 	uint64_t bytes = 0;
 
+	if (unlikely(worker->trace))
+		trace_steered(worker, program, pool, words, n);
 	for (unsigned i = 0; i < fit; i++)
 		bytes += netvm_desc_length(words[i]);
 	counter_add(&books->rx_pkts, fit);
