@@ -35,6 +35,9 @@ void print_drops(struct cli *cli, const struct call *call, const json_t *result)
 int run_top(struct cli *cli, const struct call *call);
 int run_events(struct cli *cli, const struct call *call);
 
+/* trace.c: the way of packets */
+int run_trace(struct cli *cli, const struct call *call);
+
 /* help.c, complete.c, doctor.c, nf_new.c */
 int run_help(struct cli *cli, const struct call *call);
 int run_version(struct cli *cli, const struct call *call);

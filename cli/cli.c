@@ -44,10 +44,25 @@ const json_t *cli_schema(struct cli *cli)
 		return cli->schema;
 	answer = cli_ask(cli, "schema.get", NULL);
 	cli->schema = json_incref(json_object_get(answer, "sections"));
+	cli->methods = json_incref(json_object_get(answer, "methods"));
 	if (answer && !cli->schema)
 		fault_other(&cli->fault, FAULT_FAILED, NULL, "schema.get has no sections");
 	json_decref(answer);
 	return cli->schema;
+}
+
+const json_t *cli_parameters(struct cli *cli, const char *method, const char *noun)
+{
+	json_t *entry = cli_schema(cli) ? json_object_get(cli->methods, method) : NULL;
+
+	if (entry && !json_object_get(entry, "fields")) {
+		json_object_set(entry, "fields", json_object_get(entry, "params"));
+		json_object_set_new(entry, "object", json_string(noun));
+	}
+	if (cli->schema && !entry)
+		fault_other(&cli->fault, FAULT_FAILED, "netvm version shows how old each is",
+			"the daemon does not know %s", method);
+	return entry;
 }
 
 const json_t *cli_document(struct cli *cli)
@@ -74,10 +89,12 @@ void cli_close(struct cli *cli)
 {
 	client_close(cli->client);
 	json_decref(cli->schema);
+	json_decref(cli->methods);
 	json_decref(cli->document);
 	free(cli->file_text);
 	cli->file_text = NULL;
 	cli->client = NULL;
 	cli->schema = NULL;
+	cli->methods = NULL;
 	cli->document = NULL;
 }

@@ -22,6 +22,7 @@ struct cli {
 	FILE *out;
 	struct client *client; /* NULL until something is asked */
 	json_t *schema;        /* "sections" of schema.get; NULL until needed */
+	json_t *methods;       /* "methods" of the same answer */
 	json_t *document;      /* config.get, for completion of names; NULL until needed */
 	char *file_text;       /* of the FILE sent, to show lines of; NULL: none */
 	struct fault fault;
@@ -39,6 +40,12 @@ json_t *cli_ask_within(struct cli *cli, const char *method, json_t *params, int 
 /* The schema's sections, the running document; borrowed, asked once. NULL with cli->fault set. */
 const json_t *cli_schema(struct cli *cli);
 const json_t *cli_document(struct cli *cli);
+
+/*
+ * The parameters of a method, in the form of a section: "fields", and `noun` as "object". Borrowed.
+ * NULL with cli->fault set.
+ */
+const json_t *cli_parameters(struct cli *cli, const char *method, const char *noun);
 
 /* Talk to the daemon at this path from now on; borrowed. */
 void cli_use_socket(struct cli *cli, const char *path);

@@ -123,7 +123,10 @@ static void help_one(struct cli *cli, const struct call *call)
 	list_places(cli, call->command);
 	if (!call->schema)
 		return;
-	fprintf(cli->out, "\n%s: %s\n", call->section, schema_text(call->schema, "help"));
+	if (call->section)
+		fprintf(cli->out, "\n%s: %s\n", call->section, schema_text(call->schema, "help"));
+	else
+		fputc('\n', cli->out);
 	list_fields(cli, call->schema);
 }
 

@@ -204,6 +204,15 @@ static void learn_sections(struct parser *parser)
 	cli->fault = (struct fault){.word = FAULT_NO_WORD};
 }
 
+/* Fail for the reason that there is no schema. */
+static int fail_without_schema(struct parser *parser)
+{
+	fault_clear(&parser->cli->fault);
+	parser->cli->fault = parser->no_schema;
+	parser->no_schema = (struct fault){0};
+	return -EINVAL;
+}
+
 static int take_command_word(struct parser *parser, int word)
 {
 	const char *text = parser->call->words[word];
@@ -221,9 +230,7 @@ static int take_command_word(struct parser *parser, int word)
 	if (found >= 0) {
 		narrow(parser, choices.at[found].text);
 	} else if (parser->no_schema.status) {
-		fault_clear(fault);
-		*fault = parser->no_schema;
-		parser->no_schema = (struct fault){0};
+		fail_without_schema(parser);
 	}
 	choices_free(&choices);
 	return found < 0 ? -EINVAL : 0;
@@ -274,6 +281,8 @@ static int take_argument(struct parser *parser, int word)
 		command_usage(call->command, parser->call->schema, usage, sizeof(usage));
 		return fault_usage(&parser->cli->fault, word, 0, 0, usage, "one word too many");
 	}
+	if (!call->schema && strcmp(parser->place.word, "FIELD=VALUE") == 0)
+		return fail_without_schema(parser);
 	if (!may_stand(&parser->place, call->words[word]))
 		return fault_usage(&parser->cli->fault, word, 0, 0, "valid: text in UTF-8",
 			"%s holds bytes that are no text", parser->place.word);
@@ -286,13 +295,30 @@ static int take_argument(struct parser *parser, int word)
 	return 0;
 }
 
+/* Its fields, if it takes any, are the parameters of its method. */
+static const json_t *learn_parameters(struct parser *parser)
+{
+	const struct command *command = parser->call->command;
+	struct cli *cli = parser->cli;
+	const json_t *parameters;
+
+	if (!strstr(command->arguments, "FIELD=VALUE"))
+		return NULL;
+	parameters = cli_parameters(cli, command->method, command->word[0]);
+	if (!parameters) {
+		parser->no_schema = cli->fault;
+		cli->fault = (struct fault){.word = FAULT_NO_WORD};
+	}
+	return parameters;
+}
+
 static void begin_arguments(struct parser *parser)
 {
 	struct call *call = parser->call;
 
 	if (!is_section_word(call->command->word[0])) { /* `nf new` is not about the section nfs */
 		call->section = NULL;
-		call->schema = NULL;
+		call->schema = learn_parameters(parser);
 	}
 	parser->rest = call->command->arguments;
 	next_place(parser);

@@ -66,6 +66,20 @@ bool engine_trace_done(const struct engine *engine)
 	       engine->trace->n_pkts_max;
 }
 
+/* A worker's turn may have begun before that of the one who handed it the packet: time stands then.
+ */
+static void set_times(const struct engine *engine, struct trace_packet *packet)
+{
+	uint64_t before = 0;
+
+	for (unsigned i = 0; i < packet->n_records; i++) {
+		uint64_t when = engine_ns(engine, packet->record[i].when);
+
+		packet->record[i].when = when > before ? when : before;
+		before = packet->record[i].when;
+	}
+}
+
 struct trace *engine_trace_stop(struct engine *engine)
 {
 	struct trace *trace = engine->trace;
@@ -77,8 +91,6 @@ struct trace *engine_trace_stop(struct engine *engine)
 	if (trace->n_pkts > trace->n_pkts_max)
 		trace->n_pkts = trace->n_pkts_max;
 	for (unsigned i = 0; i < trace->n_pkts; i++)
-		for (unsigned r = 0; r < trace->packet[i].n_records; r++)
-			trace->packet[i].record[r].when =
-				engine_ns(engine, trace->packet[i].record[r].when);
+		set_times(engine, &trace->packet[i]);
 	return trace;
 }

@@ -8,6 +8,7 @@
 #include "modules/nf/nf.h"
 #include "modules/port/control.h"
 #include "modules/stats/stats.h"
+#include "modules/trace/trace.h"
 
 const struct module *const modules[] = {
 	&engine_module,
@@ -17,5 +18,6 @@ const struct module *const modules[] = {
 	&nf_module,
 	&chain_module,
 	&stats_module,
+	&trace_module,
 	NULL,
 };

@@ -105,6 +105,15 @@ class Json(WithDaemon):
                          ("config.apply", {"document": "ports: {}\n", "confirm_s": 60}))
         self.assertEqual(self.ask("config", "save", "b.yaml"), {"path": f"{self.folder}/b.yaml"})
 
+    def test_fields_are_the_parameters_of_a_method(self):
+        params = {"protocol": "udp", "dst_port": "80-90", "timeout_s": 3}
+        words = [f"{key}={value}" for key, value in params.items()]
+        self.assertEqual(self.ask("trace", *words), fake_daemon.trace_run(params))
+        self.assertEqual(self.daemon.asked[-1], ("trace.run", params))
+        self.assertEqual(self.complete("trace", "protocol=tcp", ""),
+                         ["in_port=", "dst_port=", "timeout_s="])
+        self.assertEqual(self.complete("trace", "in_port="), ["in_port=lan", "in_port=wan"])
+
     def test_standard_input(self):
         result = self.run_netvm("config", "check", "-", input="ports: {lan: {}}\n")
         self.assertEqual(result.returncode, 0, result.stderr)

@@ -145,6 +145,41 @@ def stats_get(_):
     return STATS
 
 
+def place(buffer, generation):
+    return {"worker": 0, "group": "default", "buffer": buffer, "generation": generation,
+            "address": buffer * 2112, "offset": 192, "length": 60}
+
+
+FLOW = {"eth_type": "ipv4", "vlan": 0, "protocol": "tcp", "src": "10.0.0.1", "dst": "10.0.0.2",
+        "src_port": 40000, "dst_port": 80}
+
+
+def trace_run(params):
+    """One packet that was sent, one from another family that was dropped."""
+    if params.get("in_port", "lan") != "lan":
+        refuse("ENOENT", "in_port", f'there is no "{params["in_port"]}" in ports',
+               "ports there are: lan, wan")
+    if params.get("dst_port") == 81:
+        return {"packets": [], "complete": False}
+    began = {"what": "received", "at_ns": 0, "port": "lan"}
+    steered = {"what": "chain", "at_ns": 0, "chain": "web", "direction": "forward"}
+    hops = [{"what": "nf", "at_ns": 0, "nf": "fw", "image": "process", "took_ns": 950,
+             "verdict": "next"},
+            {"what": "nf", "at_ns": 950, "nf": "mon", "image": "guest", "took_ns": 61_200,
+             "verdict": "to", "to": {"port": "wan"}},
+            {"what": "sent", "at_ns": 62_150, "port": "wan"}]
+    drop = {"what": "dropped", "at_ns": 2_500_000, "nf": "fw", "reason": "nf-verdict",
+            "sentence": "the NF said drop"}
+    dropping = dict(hops[0], took_ns=2_500_000, verdict="drop")
+    six = dict(FLOW, eth_type="ipv6", protocol=99, src="fd00::1", dst="fd00::2", vlan=7)
+    first, second = place(5, 2), place(6, 0)
+    return {"complete": True, "packets": [
+        {"time_ns": 1_700_000_000 * 10**9, "flow": FLOW, "end": "sent", "lost_steps": 0,
+         "steps": [step | first for step in (began, steered, *hops)]},
+        {"time_ns": 1_700_000_000 * 10**9 + 1000, "flow": six, "end": "dropped", "lost_steps": 3,
+         "steps": [step | second for step in (began, steered, dropping, drop)]}]}
+
+
 METHODS = {
     "schema.get": lambda params: SCHEMA,
     "config.get": config_get,
@@ -161,6 +196,7 @@ METHODS = {
     "nf.restart": nf_restart,
     "guard.show": lambda params: GUARD,
     "guard.clear": lambda params: {},
+    "trace.run": trace_run,
     "daemon.info": lambda params: {"version": "0.1.0", "pid": 1, "abi": 1, "dpdk": "DPDK 22.11.11"},
 }
 

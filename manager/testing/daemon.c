@@ -27,9 +27,10 @@
 #include "modules/group/group.h"
 #include "modules/port/control.h"
 #include "modules/stats/stats.h"
+#include "modules/trace/trace.h"
 
 const struct module *const modules[] = {&engine_module, &role_module, &group_module, &port_module,
-	&fake_nf_module, &chain_module, &stats_module, NULL};
+	&fake_nf_module, &chain_module, &stats_module, &trace_module, NULL};
 
 static struct manager manager = {.api_socket = "api.sock", .nf_socket = "nf.sock"};
 static struct server *server;

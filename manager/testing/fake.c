@@ -138,6 +138,36 @@ void engine_books(struct engine *engine, struct books *books)
 	books->drops[DROP_NO_FLOW] = 2;
 }
 
+int engine_trace_start(
+	struct engine *engine, const struct trace_options *options, struct error *error)
+{
+	(void)engine;
+	if (fake.trace_on)
+		return error_set(error, EBUSY, "", "wait for its end", "another trace is on");
+	fake.trace_options = *options;
+	fake.trace_on = true;
+	return 0;
+}
+
+bool engine_trace_done(const struct engine *engine)
+{
+	(void)engine;
+	return fake.trace_done;
+}
+
+struct trace *engine_trace_stop(struct engine *engine)
+{
+	unsigned n = fake.trace_options.n_pkts;
+	struct trace *trace = calloc(1, sizeof(*trace) + n * sizeof(trace->packet[0]));
+
+	(void)engine;
+	trace->n_pkts_max = n;
+	if (fake.trace_fill)
+		fake.trace_fill(trace);
+	fake.trace_on = false;
+	return trace;
+}
+
 void engine_worker_info(struct engine *engine, unsigned worker, struct worker_info *info)
 {
 	(void)engine, (void)worker;

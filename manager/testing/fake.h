@@ -9,6 +9,7 @@
 #define NETVM_MANAGER_TESTING_FAKE_H
 
 #include "engine/engine.h"
+#include "engine/trace.h"
 
 #define FAKE_STEPS_MAX 64
 
@@ -30,6 +31,10 @@ struct fake {
 	/* the last grants of each service, by number */
 	struct grant grants[16][32];
 	unsigned n_grants[16];
+	/* the trace that is on, and what ends it */
+	bool trace_on, trace_done;
+	struct trace_options trace_options;
+	void (*trace_fill)(struct trace *trace); /* records what engine_trace_stop() returns */
 };
 
 extern struct fake fake;

@@ -15,6 +15,22 @@ static const uint8_t protocol_numbers[] = {IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UD
 const char *const match_eth_type_names[] = {"ipv4", "arp", "ipv6", "mpls", NULL};
 static const uint16_t eth_type_numbers[] = {0x0800, 0x0806, 0x86dd, 0x8847};
 
+const char *match_eth_type_name(uint16_t eth_type)
+{
+	for (unsigned i = 0; match_eth_type_names[i]; i++)
+		if (eth_type_numbers[i] == eth_type)
+			return match_eth_type_names[i];
+	return NULL;
+}
+
+const char *match_protocol_name(uint8_t protocol)
+{
+	for (unsigned i = 0; match_protocol_names[i]; i++)
+		if (protocol_numbers[i] == protocol)
+			return match_protocol_names[i];
+	return NULL;
+}
+
 void match_all(struct match *match)
 {
 	*match = (struct match){.src_port_max = UINT16_MAX, .dst_port_max = UINT16_MAX};

@@ -53,15 +53,7 @@ const struct section chain_section = {"chains", "chain", chain_fields,
 static const struct field match_fields[] = {
 	{"in_port", FIELD_REF, .ref = "ports",
 		.help = "Port it comes in by; a flow to a chain has the chain's `from`"},
-	{"eth_type", FIELD_ENUM, .values = match_eth_type_names, .max = UINT16_MAX,
-		.help = "Ethernet type, behind VLAN tags"},
-	{"vlan", FIELD_INT, .max = 4094, .help = "VLAN id of the outer tag; 0: untagged"},
-	{"protocol", FIELD_ENUM, .values = match_protocol_names, .max = UINT8_MAX,
-		.help = "IP protocol"},
-	{"src", FIELD_PREFIX, .help = "Source address", .example = "10.0.0.0/8"},
-	{"dst", FIELD_PREFIX, .help = "Destination address", .example = "2001:db8::/32"},
-	{"src_port", FIELD_RANGE, .max = UINT16_MAX, .help = "Source port", .example = "1000-2000"},
-	{"dst_port", FIELD_RANGE, .max = UINT16_MAX, .help = "Destination port", .example = "443"},
+	MATCH_FIELDS,
 	{},
 };
 

@@ -34,6 +34,17 @@ until_true 10 listening server 80
 download() { on client curl -s --max-time 60 http://10.0.0.2/file | sha256sum; }
 check "a download through it arrives as it was" equal "$(download)" "$(sha256sum <file)"
 check "all of it went through the guest" at_least "$(stat_of .nfs.inner.tx_bytes)" 3000000
+
+# Where a packet lies at each hop, as an offset in the group's memory: the guest sees it behind a BAR,
+# the processes mapped it, and it is the same place.
+netvm -j trace in_port=client protocol=icmp >trace &
+while kill -0 $! 2>/dev/null; do on client ping -q -c 1 -W 2 10.0.0.2 >/dev/null; done
+holds() { cat trace; jq -e "$1" trace; }
+check "a trace shows process, guest, process" holds '[.packets[0].steps[] | select(.what == "nf") |
+	[.nf, .image]] == [["monitor", "process"], ["inner", "guest"], ["forward", "process"]]'
+check "one buffer at one address at each hop" holds \
+	'[.packets[0].steps[] | [.group, .buffer, .generation, .address, .offset]] | unique | length == 1'
+check "and out of the port" holds '.packets[0] | .end == "sent" and .steps[-1].port == "server"'
 check "nothing was copied at a border" equal "$(stat_of .books.copied)" 0
 
 check "its command line can be seen" grep -q "^/usr/bin/qemu-system-x86_64 .*ivshmem-doorbell" \
