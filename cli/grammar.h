@@ -37,10 +37,10 @@ struct command {
 	const char *arguments;
 	const char *help; /* one line, no full stop */
 	bool hidden;
-	/* FIELD=VALUE of a command that is not about a section: the parameters of `method`. */
 	/*
 	 * Most commands are one question to the daemon: its method, a function that adds parameters
-	 * from the call (NULL: none), and one that prints the result for people.
+	 * from the call (NULL: none), and one that prints the result for people. FIELD=VALUE of a
+	 * command that is not about a section are parameters of the method.
 	 */
 	const char *method;
 	int (*params)(struct cli *cli, const struct call *call, json_t *params);
