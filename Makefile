@@ -1,6 +1,7 @@
 # Thin: meson and ninja do the work. Quiet when all is well, the whole log when not.
 #
 #   make demo         installs, builds, shows real traffic through a real chain
+#   make demo VM=1    the same with a virtual machine in the chain
 #   make test         everything that can fail, closes with "N passed, N failed"
 #   make fuzz         each fuzz target for FUZZ_S seconds (60)
 #   make bench        the full measurement, one table and one JSON line each
@@ -20,9 +21,9 @@ build:
 	@tools/build $(BUILD) -Dprefix=$(PREFIX)
 
 demo:
-	@tools/setup build demo
+	@tools/setup build demo $(if $(VM),guest)
 	@tools/build $(BUILD) -Dprefix=$(PREFIX)
-	@trap : INT; tools/demo/demo $(BUILD) || [ $$? = 130 ] # Ctrl-C is no error
+	@trap : INT; tools/demo/demo $(if $(VM),--vm) $(BUILD) || [ $$? = 130 ] # Ctrl-C is no error
 
 test:
 	@tools/setup build demo test

@@ -12,7 +12,7 @@ import time
 from typing import Callable, NamedTuple
 
 import tape
-from stage import Off, run, until
+from stage import NFS, Off, duration, run, until
 
 SERVER = "10.0.0.2"
 FILE_BYTES = 128 << 20
@@ -109,11 +109,28 @@ def udp_bulk(stage):
     return Result(by_chain == shed and total["lost_packets"] < total["packets"] / 2, text)
 
 
+def follow(stage):
+    """The way of one packet, step by step: where in memory each NF found it."""
+    trace = subprocess.Popen(
+        ["netvm", "-j", "trace", "in_port=client", "protocol=tcp", "dst_port=80"],
+        text=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    while trace.poll() is None:
+        stage.on("client", "curl", "-s", "-o", "/dev/null", f"http://{SERVER}/")
+    packet = json.loads(trace.stdout.read())["packets"][0]
+    stage.hops = [step for step in packet["steps"] if step["what"] == "nf"]
+    places = {(step["group"], step["address"], step["offset"]) for step in packet["steps"]}
+    passed = packet["end"] == "sent" and len(places) == 1 and (
+        [hop["nf"] for hop in stage.hops] == list(NFS))
+    return Result(passed, f"{len(stage.hops)} NFs, {len(places)} place in memory, from port to port "
+                  f"in {duration(packet['steps'][-1]['at_ns'])}")
+
+
 def replay(stage):
-    """A recorded file through the same chain: its two ports become a tape and a reel."""
+    """A recorded file through the same chain: its ports become a tape, still at rest, and a reel."""
     wanted = tape.write("tape.pcap")
     stage.refused_on_tape = tape.PACKETS - len(wanted)
-    run("netvm", "config", "apply", "replay.yaml")
+    run("netvm", "port", "set", "client", "spec=pcap:/run/demo/tape.pcap", "up=false")
+    run("netvm", "port", "set", "server", "spec=pcap:,/run/demo/reel.pcap")
     received = stage.stats()["books"]["received"]
     run("netvm", "port", "set", "client", "up=true")
 
@@ -185,6 +202,7 @@ PROGRAMME = [
     Act("HTTP download", False, download),
     Act("TCP bulk", False, tcp_bulk),
     Act("UDP bulk", False, udp_bulk),
+    Act("packet trace", False, follow),
     Act("telnet (TCP 23)", True, refused_tcp),
     Act("UDP port 9999", True, refused_udp),
     Act("pcap replay", False, replay),

@@ -11,8 +11,11 @@ import textwrap
 import threading
 import time
 
+from stage import NFS, duration
+
 TTY = sys.stdout.isatty()
 LIVE, OVER = ("\033[?1049h\033[?25l", "\033[?25h\033[?1049l") if TTY else ("", "")
+IMAGES = {"process": "own process", "guest": "QEMU guest"}
 HOME, TO_END_OF_LINE, TO_END = "\033[H", "\033[K", "\033[J"
 REFRESH_S = 0.5
 
@@ -136,7 +139,7 @@ class Screen:
             "",
             colour("1", "  NetVM: two hosts, joined only by a chain of three network functions"),
             "",
-            *topology(stage.final, stage.users),
+            *topology(stage),
             "",
             colour("1", "  What passed"),
             *self._lines(refused=False),
@@ -186,19 +189,31 @@ def without(tables, header):
     return shorter
 
 
-def topology(stats, users):
-    """The drawing: hosts, ports, NFs."""
-    nfs = ("firewall", "monitor", "forward")
+def topology(stage):
+    """The drawing: hosts, ports, NFs, and where each NF found the packet that was traced."""
     line = "─" * 14
+    images = [IMAGES[stage.final["nfs"][name]["image"]] for name in NFS]
+    drawing = [
+        "              " + "   ".join(f"┌{line}┐" for _ in NFS),
+        "   client ──► " + "──►".join(f"│{name:^14}│" for name in NFS) + " ──► server",
+        "   10.0.0.1   " + "   ".join(f"│{image:^14}│" for image in images) + "   10.0.0.2",
+        "              " + "   ".join(f"└{line}┘" for _ in NFS),
+    ]
+    if stage.hops:
+        places = [f"0x{hop['address'] + hop['offset']:x}" for hop in stage.hops]
+        times = [duration(hop.get("took_ns", 0)) for hop in stage.hops]
+        drawing += [
+            "   lay at     " + "   ".join(f"{place:^16}" for place in places).rstrip(),
+            "   for        " + "   ".join(f"{time_at:^16}" for time_at in times).rstrip(),
+            "",
+            "   One packet, followed by netvm trace: each NF found it at "
+            + ("the same place" if len(set(places)) == 1 else "ANOTHER place")
+            + " in shared memory.",
+        ]
     return [
-        "              " + "   ".join(f"┌{line}┐" for _ in nfs),
-        "   client ──► " + "──►".join(f"│{name:^14}│" for name in nfs) + " ──► server",
-        "   10.0.0.1   " + "   ".join(
-            f"│{'own process':^14}│" for _ in nfs) + "   10.0.0.2",
-        "              " + "   ".join(f"└{line}┘" for _ in nfs),
-        f"   The three run as user {', '.join(sorted(users))}. Packets stay where they are in shared "
-        f"memory:",
-        f"   {stats['books']['copied']} were copied on their way through the chain.",
+        *drawing,
+        f"   Of all packets, {stage.final['books']['copied']} were copied on their way. "
+        f"The NFs run as user {', '.join(sorted(stage.users))}.",
     ]
 
 

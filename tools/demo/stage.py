@@ -15,6 +15,8 @@ EXAMPLES = os.path.join(os.path.dirname(os.path.dirname(HERE)), "examples", "dem
 BUILD = "/run/build"  # where an unprivileged NF can reach the programs, wherever the sources lie
 WORK = "/run/demo"
 ADDRESSES = {"client": ["10.0.0.1/24", "fd00::1/64"], "server": ["10.0.0.2/24", "fd00::2/64"]}
+NFS = ("firewall", "monitor", "forward")  # in the order of the chain
+START_S = 120  # a guest under emulation, on a busy machine
 
 
 class Off(Exception):
@@ -39,16 +41,23 @@ def until(what, condition, seconds=15):
         time.sleep(0.02)
 
 
-class Stage:
-    """Two network namespaces, joined only through NetVM."""
+def duration(time_ns):
+    """A short time for people."""
+    return f"{time_ns / 1e6:.1f} ms" if time_ns >= 1e6 else f"{time_ns / 1e3:.1f} µs"
 
-    def __init__(self, build):
+
+class Stage:
+    """Two network namespaces, joined only through NetVM; `document` is one of examples/demo."""
+
+    def __init__(self, build, document):
         self.build = build
+        self.document = document
         self.daemon = None
         self.background = []
         self.final = {}
         self.refused_on_tape = 0
         self.early = 0  # packets that came before the NFs ran
+        self.hops = []  # of the packet that was traced
         self.users = set()
         self.sentences = {}
 
@@ -88,17 +97,24 @@ class Stage:
         ready, tell = os.pipe()
         with open("netvmd.log", "wb") as log:
             self.daemon = subprocess.Popen(
-                ["netvmd", "--config", "netvm.yaml", "--ready-fd", str(tell)],
+                ["netvmd", "--config", self.document, "--ready-fd", str(tell)],
                 pass_fds=[tell], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         os.close(tell)
         with os.fdopen(ready, "rb") as pipe:
             if pipe.readline() != b"READY\n":
                 raise Off(f"netvmd did not start:\n{self.log()}")
-        until("all NFs run", lambda: all(
-            nf["state"] == "running" for nf in self.stats()["nfs"].values()))
+        until("all NFs run", self._nfs_run, START_S)
         self.early = self.stats()["books"]["drops"].get("service-down", 0)
         for host, addresses in ADDRESSES.items():
             self._address(host, addresses)
+
+    def _nfs_run(self):
+        """All are there; one that ended again and again will not be."""
+        nfs = self.stats()["nfs"]
+        for name, nf in nfs.items():
+            if nf["restarts"] > 1:
+                raise Off(f"{name} does not stay up: {nf['last_exit']}\n{self.log()}")
+        return all(nf["state"] == "running" for nf in nfs.values())
 
     def _address(self, host, addresses):
         """The port made eth0 in the host's namespace; give it its addresses."""
