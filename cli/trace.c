@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/actions.h"
 #include "cli/assign.h"
@@ -310,6 +311,8 @@ int run_trace(struct cli *cli, const struct call *call)
 
 	if (!params)
 		return -EINVAL;
+	if (isatty(STDERR_FILENO))
+		fputs("waiting for packets that match ...\n", stderr);
 	result = cli_ask_within(cli, call->command->method, params, patience_ms(call, params));
 	if (!result)
 		return -EIO;

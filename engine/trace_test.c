@@ -225,6 +225,7 @@ static void only_what_matches(void **state)
 {
 	struct fixture *f = fixture_start(1);
 	struct trace_options options = {.match = fixture_match_all, .n_pkts = 5, .chain = "chain"};
+	struct program_options other;
 	struct trace *trace;
 
 	(void)state;
@@ -243,11 +244,10 @@ static void only_what_matches(void **state)
 	assert_int_equal(trace->packet[0].key.dst_port, 20);
 	assert_int_equal(trace->packet[1].key.dst_port, 21);
 	free(trace);
-	options.chain = "chain";
-	options.match = fixture_match_all;
-	options.match.in_port = &f->out->port;
+	fixture_chain(&other, f, "other", NULL, 0);
+	fixture_steer(f, &other);
 	assert_int_equal(engine_trace_start(f->engine, &options, NULL), 0);
-	fixture_give(f, 1, 0);
+	fixture_give(f, 1, 20);
 	assert_true(rig_wait(rig_port_n_out(f->out) == 101));
 	trace = engine_trace_stop(f->engine);
 	assert_int_equal(trace->n_pkts, 0);
