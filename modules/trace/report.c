@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "manager/schema.h"
+#include "modules/chain/compile.h"
 #include "modules/chain/match.h"
 
 /* One packet's report in the making. */
@@ -97,9 +98,15 @@ static const char *const verdicts[] = {
 	[NETVM_VERDICT_FIRST_DESTINATION] = "to",
 };
 
+/* What flows compile to has no chain. */
+static bool is_flow(const struct trace_record *record)
+{
+	return record->event == TRACE_STEERED && strcmp(record->name, PLAN_FLOWS_NAME) == 0;
+}
+
 static void set_object(json_t *step, const struct trace_record *record)
 {
-	if (record->object != TRACE_NOTHING)
+	if (record->object != TRACE_NOTHING && !is_flow(record))
 		set_text(step, objects[record->object], record->name);
 }
 
@@ -144,11 +151,11 @@ static void add_step(struct report *report, const struct trace_record *record)
 {
 	json_t *step = json_object();
 
-	set_text(step, "what", whats[record->event]);
+	set_text(step, "what", is_flow(record) ? "flow" : whats[record->event]);
 	set_number(step, "at_ns", record->when - report->packet->record[0].when);
 	set_number(step, "worker", record->worker);
 	set_object(step, record);
-	if (record->event == TRACE_STEERED)
+	if (record->event == TRACE_STEERED && !is_flow(record))
 		set_text(step, "direction", record->detail ? "reverse" : "forward");
 	else if (record->event == TRACE_GIVEN)
 		set_image(report, step, record->name);
