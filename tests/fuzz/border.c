@@ -8,7 +8,8 @@
  * Input: a list of steps, each a byte and its arguments. Properties, after each turn: an index
  * outside its window makes the NF faulty; exactly the words that are not the NF's own, as they
  * were given and once, are refused and counted. At the end, when it is taken out: books balanced,
- * nothing in flight or reserved, every buffer free, the other group without loss.
+ * nothing in flight or reserved, every buffer free, the other group without loss; in a trace, if
+ * there was one, an end for each packet.
  */
 #include <sys/eventfd.h>
 
@@ -346,14 +347,42 @@ static void is_clean(void)
 	require(n_calm_out == n_calm_in);
 }
 
+static void start_trace(void)
+{
+	const struct trace_options options = {
+		.match = {.src_port_max = UINT16_MAX, .dst_port_max = UINT16_MAX},
+		.n_pkts = TRACE_PKTS_MAX,
+	};
+
+	require(engine_trace_start(engine, &options, NULL) == 0);
+}
+
+/* Whatever happened to them, all packets that were followed have come to an end. */
+static void trace_is_whole(void)
+{
+	struct trace *trace = engine_trace_stop(engine);
+
+	require(trace->n_ended == trace->n_pkts);
+	for (unsigned i = 0; i < trace->n_pkts; i++) {
+		const struct trace_packet *packet = &trace->packet[i];
+
+		require(packet->record[0].event == TRACE_RECEIVED);
+		require(packet->record[packet->n_records - 1].event >= TRACE_SENT);
+	}
+	free(trace);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct feed feed = {data, size};
-	uint32_t features = (uint32_t)feed_number(&feed, 1) & 3;
+	uint32_t flags = (uint32_t)feed_number(&feed, 1);
+	bool traced = flags & 4;
 	struct nf *faulty;
 
 	start();
-	evil = rig_nf_new(engine, evil_service, one, "evil", features);
+	if (traced)
+		start_trace();
+	evil = rig_nf_new(engine, evil_service, one, "evil", flags & 3);
 	n_held = n_calm_in = n_calm_out = 0;
 	memset(owned, 0, sizeof(owned));
 	for (int i = 0; i < STEPS_MAX && step(&feed); i++)
@@ -365,5 +394,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rig_nf_free(engine, evil);
 	settle();
 	is_clean();
+	if (traced)
+		trace_is_whole();
 	return 0;
 }

@@ -13,7 +13,7 @@
 #error "SCHEMA_PATH: a schema.get answer"
 #endif
 
-static json_t *sections;
+static json_t *sections, *methods;
 
 static struct cli open_cli(void)
 {
@@ -21,6 +21,7 @@ static struct cli open_cli(void)
 		json_t *schema = json_load_file(SCHEMA_PATH, 0, NULL);
 
 		sections = json_incref(json_object_get(schema, "sections"));
+		methods = json_incref(json_object_get(schema, "methods"));
 		json_decref(schema);
 		require(sections);
 	}
@@ -28,6 +29,7 @@ static struct cli open_cli(void)
 		.out = stderr,
 		.fault.word = FAULT_NO_WORD,
 		.schema = json_incref(sections),
+		.methods = json_incref(methods),
 		.document = json_object()};
 }
 
