@@ -9,7 +9,10 @@
 
 /* ---- records ------------------------------------------------------------------------------- */
 
-/* The trace's packet that lies in this buffer, or NULL. */
+/*
+ * The trace's packet that lies in this buffer, or NULL. With the mark of an earlier trace it is not
+ * ours; then another worker may be about to give that number to a packet of its own.
+ */
 static struct trace_packet *traced(
 	const struct worker *worker, const struct buffer_pool *pool, uint64_t word)
 {
@@ -20,7 +23,9 @@ static struct trace_packet *traced(
 	if (state->trace_mark == 0 || state->trace_mark > trace->n_pkts_max)
 		return NULL;
 	packet = &trace->packet[state->trace_mark - 1];
-	return packet->arrival_tsc == state->arrival_tsc ? packet : NULL;
+	return __atomic_load_n(&packet->arrival_tsc, __ATOMIC_RELAXED) == state->arrival_tsc
+		       ? packet
+		       : NULL;
 }
 
 /* A packet without room for more keeps its newest record in the last place. */
@@ -141,8 +146,10 @@ static const char *blamed_name(
 	*object = TRACE_PORT;
 	for (unsigned i = 0; i < ENGINE_PORTS_MAX; i++) {
 		const struct port_slot *slot = &worker->engine->port[i];
+		const struct counters *counters =
+			__atomic_load_n(&slot->counters, __ATOMIC_RELAXED);
 
-		if (slot->counters && blame == &slot->counters[worker->id])
+		if (counters && blame == &counters[worker->id])
 			return port_name(slot);
 	}
 	*object = TRACE_NF;
@@ -195,7 +202,7 @@ static void mark(struct worker *worker, const struct flow_id *id, const struct p
 		return;
 	packet = &worker->trace->packet[state->trace_mark - 1];
 	packet->key = id->key;
-	packet->arrival_tsc = state->arrival_tsc;
+	__atomic_store_n(&packet->arrival_tsc, state->arrival_tsc, __ATOMIC_RELAXED);
 	set_object(add_record(worker, packet, TRACE_RECEIVED, slot->pool, word), TRACE_PORT,
 		slot->port->name);
 }
