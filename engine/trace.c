@@ -275,14 +275,31 @@ void trace_consumed(
 	record_all(worker, TRACE_CONSUMED, 0, TRACE_NOTHING, NULL, pool, words, n);
 }
 
-/* Where: at the service that has no room or no NF, else at who is to blame. */
-static void set_place(const struct worker *worker, struct trace_record *record,
-	const struct counters *blame, const struct buffer_state *state)
+/* The service an NF has just asked for, outside of the program; NULL: none. */
+static const char *detour_of(const struct trace_packet *packet)
 {
-	enum trace_object object = TRACE_SERVICE;
-	const char *name;
+	const struct trace_record *before;
 
-	if (record->detail == DROP_CHAIN_OVERLOAD || record->detail == DROP_SERVICE_DOWN)
+	if (packet->n_records < 2 || packet->n_lost > 0)
+		return NULL;
+	before = &packet->record[packet->n_records - 2];
+	return before->event == TRACE_RETURNED && before->object == TRACE_SERVICE ? before->name
+										  : NULL;
+}
+
+/* Where: at the service that has no room or no NF, else at who is to blame. */
+static void set_place(const struct worker *worker, const struct trace_packet *packet,
+	struct trace_record *record, const struct counters *blame, const struct buffer_state *state)
+{
+	const bool no_room = record->detail == DROP_CHAIN_OVERLOAD;
+	const bool down = record->detail == DROP_SERVICE_DOWN;
+	const bool full = record->detail == DROP_SERVICE_OVERLOAD;
+	const char *detour = down || full ? detour_of(packet) : NULL, *name;
+	enum trace_object object = TRACE_SERVICE;
+
+	if (detour)
+		name = detour;
+	else if (no_room || down)
 		name = narrowest(worker, state);
 	else
 		name = blamed_name(worker, blame, &object);
@@ -301,7 +318,7 @@ void trace_dropped(struct worker *worker, enum drop_reason reason, const struct 
 			continue;
 		record = add_record(worker, packet, TRACE_DROPPED, pool, words[i]);
 		record->detail = (uint16_t)reason;
-		set_place(worker, record, blame, buffer_state(pool, words[i]));
+		set_place(worker, packet, record, blame, buffer_state(pool, words[i]));
 		end(worker->trace, packet);
 	}
 }

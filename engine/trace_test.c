@@ -129,6 +129,27 @@ static void ends_have_a_place_and_a_reason(void **state)
 	fixture_finish(f);
 }
 
+static void a_detour_ends_where_it_led(void **state)
+{
+	struct fixture *f = fixture_start(1);
+	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
+	struct service *other;
+	struct grant grant = {.kind = NETVM_DESTINATION_SERVICE};
+
+	(void)state;
+	assert_int_equal(engine_service_create(f->engine, "other", f->pool, &other, NULL), 0);
+	grant.service = other;
+	assert_int_equal(engine_service_grant(f->engine, f->a, &grant, 1, NULL), 0);
+	fixture_steer_through(f, &f->a, 1);
+	expect(f, a, rig_nf_destination(a, NETVM_DESTINATION_SERVICE, "other"),
+		"received in, steered chain, given a1, returned other, "
+		"dropped other: service-down");
+	rig_nf_free(f->engine, a);
+	assert_int_equal(engine_steer(f->engine, NULL, 0, NULL, 0, NULL), 0);
+	engine_service_destroy(f->engine, other);
+	fixture_finish(f);
+}
+
 static void overload_names_the_full_service(void **state)
 {
 	struct fixture *f = fixture_start(1);
@@ -323,6 +344,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_buffer_through_two_nfs),
 		cmocka_unit_test(ends_have_a_place_and_a_reason),
+		cmocka_unit_test(a_detour_ends_where_it_led),
 		cmocka_unit_test(overload_names_the_full_service),
 		cmocka_unit_test(a_dying_nf_ends_it),
 		cmocka_unit_test(copies_are_followed),
