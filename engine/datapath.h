@@ -366,6 +366,9 @@ unsigned input_turn(struct worker *worker);
 /* Fresh packets of one port, at most BURST. */
 void input_classify(struct worker *worker, struct buffer_pool *pool, uint64_t *words, unsigned n);
 uint32_t input_hash(struct buffer_pool *pool, uint64_t word);
+/* What rules and suspects say of a flow, past the cache; NULL: nothing. */
+const struct program *input_program(
+	const struct worker *worker, const struct flow_id *id, uint32_t hash);
 
 /* program.c */
 void program_admit(struct worker *worker, const struct program *program, struct buffer_pool *pool,
@@ -483,6 +486,8 @@ void trace_returned(struct worker *worker, unsigned verdict, const struct destin
 /* `words` are the copies. */
 void trace_copied(
 	struct worker *worker, const struct buffer_pool *to, const uint64_t *words, unsigned n);
+void trace_held(struct worker *worker, const struct service *service,
+	const struct buffer_pool *pool, const uint64_t *words, unsigned n);
 /* Before the port gets them: afterwards they are not ours to look at. */
 void trace_sent(
 	struct worker *worker, const struct port_slot *slot, const uint64_t *words, unsigned n);

@@ -7,6 +7,8 @@
  * order is kept. The worker's turn begins with its holds; a worker with held packets does not sleep
  * longer than BLIND_MS, so that they expire also when nothing else happens.
  */
+#include <rte_branch_prediction.h>
+
 #include "engine/datapath.h"
 
 static struct held *held_at(struct hold *hold, uint32_t i)
@@ -74,6 +76,8 @@ void hold_put(struct worker *worker, struct hold *hold, struct buffer_pool *pool
 			.since_tsc = worker->now_tsc,
 		};
 	program_pause(worker, program, hold->step, fit);
+	if (unlikely(worker->trace))
+		trace_held(worker, program->step[hold->step].service, pool, words, fit);
 	if (fit < n) {
 		program_leave(worker, program, hold->step, n - fit);
 		output_drop(worker, DROP_HOLD_FULL, &program->counters[worker->id], pool,

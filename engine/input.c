@@ -59,7 +59,7 @@ static bool is_looked_into(const struct worker *worker, unsigned in_port)
 	return worker->steering->entry[in_port].classify || unlikely(suspects_of(worker) != NULL);
 }
 
-static const struct program *decide(
+const struct program *input_program(
 	const struct worker *worker, const struct flow_id *id, uint32_t hash)
 {
 	const struct steering *steering = worker->steering;
@@ -87,7 +87,7 @@ static const struct program *find_flow(
 	set[1] = set[0];
 	set[0].id = *id;
 	set[0].version = version;
-	set[0].program = decide(worker, id, hash);
+	set[0].program = input_program(worker, id, hash);
 	return set[0].program;
 }
 

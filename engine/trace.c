@@ -127,7 +127,7 @@ static const char *narrowest(const struct worker *worker, const struct buffer_st
 
 		if (program->step[i].op != PROGRAM_CALL)
 			continue;
-		view = __atomic_load_n(&service->view, __ATOMIC_ACQUIRE);
+		view = view_of(service);
 		room = (int64_t)view->capacity - worker->reserved[service->number];
 		if (view->n_instances == 0)
 			room = INT64_MIN;
@@ -161,15 +161,6 @@ static const char *blamed_name(
 
 /* ---- coming in ----------------------------------------------------------------------------- */
 
-static const struct program *program_of(const struct worker *worker, const struct flow_id *id)
-{
-	const struct steering *steering = worker->steering;
-
-	if (!steering->entry[id->in_port].classify)
-		return steering->entry[id->in_port].only;
-	return classifier_lookup(steering, id);
-}
-
 static bool is_wanted(const struct worker *worker, const struct flow_id *id)
 {
 	const struct trace *trace = worker->trace;
@@ -179,7 +170,7 @@ static bool is_wanted(const struct worker *worker, const struct flow_id *id)
 		return false;
 	if (!trace->chain)
 		return true;
-	program = program_of(worker, id);
+	program = input_program(worker, id, netvm_flow_hash(&id->key));
 	return program && program->name == trace->chain; /* names are unique objects */
 }
 
@@ -261,6 +252,12 @@ void trace_copied(
 	record_all(worker, TRACE_COPIED, 0, TRACE_NOTHING, NULL, to, words, n);
 }
 
+void trace_held(struct worker *worker, const struct service *service,
+	const struct buffer_pool *pool, const uint64_t *words, unsigned n)
+{
+	record_all(worker, TRACE_HELD, 0, TRACE_SERVICE, service->name, pool, words, n);
+}
+
 /* ---- the end ------------------------------------------------------------------------------- */
 
 void trace_sent(
@@ -275,33 +272,37 @@ void trace_consumed(
 	record_all(worker, TRACE_CONSUMED, 0, TRACE_NOTHING, NULL, pool, words, n);
 }
 
-/* The service an NF has just asked for, outside of the program; NULL: none. */
-static const char *detour_of(const struct trace_packet *packet)
+/* Drops for want of a service. */
+static bool is_at_service(unsigned reason)
+{
+	return reason == DROP_CHAIN_OVERLOAD || reason == DROP_SERVICE_OVERLOAD ||
+	       reason == DROP_SERVICE_DOWN || reason == DROP_HOLD_FULL ||
+	       reason == DROP_HOLD_EXPIRED || reason == DROP_HOLD_FLUSHED;
+}
+
+/* The service it was held for, or an NF has just asked for; NULL: none. */
+static const char *awaited(const struct trace_packet *packet)
 {
 	const struct trace_record *before;
 
 	if (packet->n_records < 2 || packet->n_lost > 0)
 		return NULL;
 	before = &packet->record[packet->n_records - 2];
-	return before->event == TRACE_RETURNED && before->object == TRACE_SERVICE ? before->name
-										  : NULL;
+	return before->object == TRACE_SERVICE ? before->name : NULL;
 }
 
-/* Where: at the service that has no room or no NF, else at who is to blame. */
+/* Where: at the service that was wanted, else at who is to blame. */
 static void set_place(const struct worker *worker, const struct trace_packet *packet,
 	struct trace_record *record, const struct counters *blame, const struct buffer_state *state)
 {
-	const bool no_room = record->detail == DROP_CHAIN_OVERLOAD;
-	const bool down = record->detail == DROP_SERVICE_DOWN;
-	const bool full = record->detail == DROP_SERVICE_OVERLOAD;
-	const char *detour = down || full ? detour_of(packet) : NULL, *name;
 	enum trace_object object = TRACE_SERVICE;
+	const char *name = NULL;
 
-	if (detour)
-		name = detour;
-	else if (no_room || down)
+	if (is_at_service(record->detail))
+		name = awaited(packet);
+	if (!name && is_at_service(record->detail) && record->detail != DROP_SERVICE_OVERLOAD)
 		name = narrowest(worker, state);
-	else
+	if (!name)
 		name = blamed_name(worker, blame, &object);
 	if (name)
 		set_object(record, object, name);

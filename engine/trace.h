@@ -37,6 +37,7 @@ enum trace_event {
 	TRACE_RETURNED, /* by it; `detail`: enum netvm_verdict, or its first destination: to `name`
 			 */
 	TRACE_COPIED,   /* into the memory of `group` */
+	TRACE_HELD,     /* back until the service `name` has an NF */
 	TRACE_SENT,     /* handed to a port; a TRACE_DROPPED behind it: the port did not take it */
 	TRACE_CONSUMED, /* by the NF that returned it */
 	TRACE_DROPPED,  /* `detail`: enum drop_reason */

@@ -26,7 +26,7 @@ static void start_trace(struct fixture *f, unsigned n_pkts)
 static const char *story(const struct trace_packet *packet)
 {
 	static const char *const events[] = {"received", "steered", "given", "returned", "copied",
-		"sent", "consumed", "dropped"};
+		"held", "sent", "consumed", "dropped"};
 	static char text[4096];
 	size_t at = 0;
 
@@ -189,6 +189,35 @@ static void a_dying_nf_ends_it(void **state)
 	fixture_finish(f);
 }
 
+static void held_packets_say_what_for(void **state)
+{
+	struct fixture *f = fixture_start(1);
+	struct program_options chain;
+	struct rig_nf *a;
+	struct trace *trace;
+
+	(void)state;
+	fixture_chain(&chain, f, "chain", &f->a, 1);
+	chain.on_failure = ON_FAILURE_HOLD;
+	chain.hold_pkts = 100;
+	chain.hold_ms = 60000;
+	fixture_steer(f, &chain);
+	start_trace(f, 1);
+	fixture_give(f, 1, 0);
+	assert_true(rig_wait(fixture_books(f).in_flight == 1));
+	a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
+	assert_true(rig_wait((rig_nf_turn(a, 0), engine_trace_done(f->engine))));
+	trace = engine_trace_stop(f->engine);
+	assert_string_equal(story(&trace->packet[0]),
+		"received in, steered chain, held a, given a1, returned, sent out");
+	free(trace);
+	rig_nf_free(f->engine, a);
+	chain.hold_ms = 1;
+	fixture_steer(f, &chain);
+	expect(f, NULL, 0, "received in, steered chain, held a, dropped a: hold-expired");
+	fixture_finish(f);
+}
+
 static void copies_are_followed(void **state)
 {
 	struct fixture *f = fixture_start(1);
@@ -347,6 +376,7 @@ int main(void)
 		cmocka_unit_test(a_detour_ends_where_it_led),
 		cmocka_unit_test(overload_names_the_full_service),
 		cmocka_unit_test(a_dying_nf_ends_it),
+		cmocka_unit_test(held_packets_say_what_for),
 		cmocka_unit_test(copies_are_followed),
 		cmocka_unit_test(workers_hand_over_marks),
 		cmocka_unit_test(only_what_matches),

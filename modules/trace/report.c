@@ -79,6 +79,7 @@ static const char *const whats[] = {
 	[TRACE_STEERED] = "chain",
 	[TRACE_GIVEN] = "nf",
 	[TRACE_COPIED] = "copied",
+	[TRACE_HELD] = "held",
 	[TRACE_SENT] = "sent",
 	[TRACE_CONSUMED] = "consumed",
 	[TRACE_DROPPED] = "dropped",
