@@ -64,6 +64,34 @@ static void hello_says_what_the_options_say(void **state)
 	assert_int_equal(n_fds(), fds);
 }
 
+/* Mappings of this process that core files leave out. */
+static int n_undumped(void)
+{
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	char line[4096];
+	int n = 0;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps))
+		n += strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " dd") != NULL;
+	fclose(maps);
+	return n;
+}
+
+static void shared_memory_is_in_no_core_file(void **state)
+{
+	const struct netvm_options options = {.name = "nf"};
+	struct test_host *host;
+	struct netvm *nf;
+	int before = n_undumped();
+
+	(void)state;
+	assert_int_equal(attach(&(struct test_host_options){0}, &host, &options, &nf), 0);
+	assert_int_equal(n_undumped(), before + 2);
+	netvm_detach(nf);
+	test_host_close(host);
+}
+
 static void names_come_from_the_environment(void **state)
 {
 	struct test_host *host;
@@ -373,6 +401,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hello_says_what_the_options_say),
+		cmocka_unit_test(shared_memory_is_in_no_core_file),
 		cmocka_unit_test(names_come_from_the_environment),
 		cmocka_unit_test(version_range_is_honoured),
 		cmocka_unit_test(refusals_become_errors_with_the_hosts_words),

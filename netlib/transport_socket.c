@@ -93,6 +93,8 @@ static int memory_map(
 	if (mapped == MAP_FAILED)
 		return failure_set(
 			errno, "%s: mmap of %lld bytes: %m", what, (long long)status.st_size);
+	/* A core file would have everybody's packets, and its writing would hide the crash. */
+	(void)madvise(mapped, (size_t)status.st_size, MADV_DONTDUMP);
 	*memory = mapped;
 	*size_bytes = (size_t)status.st_size;
 	return 0;
