@@ -33,7 +33,7 @@ check "dead for good" until_true 10 stat_is .nfs.monitor.state failed
 on client ping -q -c 20 -i 0.01 -W 0.2 10.0.0.2 >/dev/null
 check "what waited too long is dropped by that name" \
 	until_true 10 stat_is '.books | .drops["hold-expired"] >= 20 and .in_flight == 0' true
-netvm chain set web hold_ms=20000
+netvm chain set web hold_ms=60000
 on client ping -q -c 100 -f -W 0.2 10.0.0.2 >/dev/null
 check "and what is too much by that one" until_true 10 stat_is '.books.drops["hold-full"] >= 30' true
 check "the others wait" until_true 10 stat_is '.books.in_flight >= 50' true

@@ -1,13 +1,13 @@
 /*
  * stumble: an NF that certain packets make fail. Started by the smoke tests; everything else goes
- * on in its chain. UDP to port 6660 is a crash, 6661 an endless loop, 6662 is 10 ms of work.
+ * on in its chain. UDP to port 6660 is a crash, 6661 an endless loop, 6662 is 100 ms of work.
  */
 #include <stdlib.h>
 #include <time.h>
 
 #include <netvm.h>
 
-#define WORK_NS 10000000
+#define WORK_NS 100000000
 
 static uint64_t now_ns(void)
 {
