@@ -2,7 +2,6 @@
  * The books: counters summed over workers, and the conservation line, which the first worker takes
  * while the others stand still. Called on the control thread. See engine.h.
  */
-#include <sched.h>
 #include <string.h>
 
 #include "engine/control.h"
@@ -83,12 +82,15 @@ static void sum_workers(const struct engine *engine, struct books *books)
 struct taking {
 	const struct engine *engine;
 	struct books *books;
-	unsigned n_standing;
-	bool taken;
 };
 
-static void take_books(const struct engine *engine, struct books *books)
+/* Run while all workers stand still. */
+static void take_books(void *arg)
 {
+	const struct taking *taking = arg;
+	const struct engine *engine = taking->engine;
+	struct books *books = taking->books;
+
 	memset(books, 0, sizeof(*books));
 	sum_workers(engine, books);
 	for (unsigned p = 0; p < POOLS_MAX; p++)
@@ -98,31 +100,11 @@ static void take_books(const struct engine *engine, struct books *books)
 			  books->sent + books->consumed + books->dropped + books->in_flight;
 }
 
-/*
- * Run by all workers. The first one takes the books as soon as the others stand still: they wait
- * for a thread that runs, never for the manager's, which may not get a core for milliseconds.
- */
-static void stand_still(struct worker *worker, void *arg)
-{
-	struct taking *taking = arg;
-
-	__atomic_fetch_add(&taking->n_standing, 1, __ATOMIC_ACQ_REL);
-	if (worker->id != 0) {
-		while (!__atomic_load_n(&taking->taken, __ATOMIC_ACQUIRE))
-			sched_yield();
-		return;
-	}
-	while (__atomic_load_n(&taking->n_standing, __ATOMIC_ACQUIRE) < worker->n_workers)
-		sched_yield();
-	take_books(taking->engine, taking->books);
-	__atomic_store_n(&taking->taken, true, __ATOMIC_RELEASE);
-}
-
 void engine_books(struct engine *engine, struct books *books)
 {
 	struct taking taking = {.engine = engine, .books = books};
 
-	workers_call(engine, stand_still, &taking);
+	workers_halt(engine, take_books, &taking);
 }
 
 void engine_worker_info(struct engine *engine, unsigned number, struct worker_info *info)

@@ -108,6 +108,11 @@ unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue_number,
 	return n;
 }
 
+void border_watch(struct worker *worker, struct nf_link *link)
+{
+	mark_staged(worker, link, &link->queue[0]);
+}
+
 /*
  * Keep the NF supplied with empty buffers, up to its quota. What waits in the ring of a queue is
  * bounded by its share, so that an idle one leaves the others some. Returns false when there is no
@@ -393,7 +398,7 @@ unsigned border_turn(struct worker *worker)
 
 		for (unsigned q = 0; q < nf->n_queues && !link->faulty; q++) {
 			moved += collect(worker, link, &link->queue[q]);
-			if (nf->features & NETVM_FEATURE_STOCK)
+			if ((nf->features & NETVM_FEATURE_STOCK) && !link->parked)
 				supply(worker, link, &link->queue[q]);
 		}
 	}
@@ -424,6 +429,78 @@ unsigned border_last_burst(
 	return n;
 }
 
+/* ---- one NF takes over from another -------------------------------------------------------- */
+
+/*
+ * What was put to an NF that takes over is shown when its predecessor has handed back all it had
+ * through this worker, and control does not hold it: so no packet overtakes one of its flow.
+ */
+static bool may_show(struct worker *worker, struct nf_link *link)
+{
+	uint64_t one = 1;
+
+	if (likely(!link->gated))
+		return true;
+	if (link->behind && link_in_flight(link->behind) > 0)
+		return false;
+	if (!link->told) {
+		link->told = true;
+		(void)!write(worker->engine->options.notify_fd, &one, sizeof(one));
+	}
+	if (link->held)
+		return false;
+	link->gated = false;
+	link->behind = NULL;
+	return true;
+}
+
+static void move_packet(
+	struct worker *worker, struct nf_link *to, struct buffer_state *state, uint64_t word)
+{
+	struct buffer_pool *pool = to->nf->pool;
+	const struct program *program = state->program;
+	unsigned step = state->step, queue = 0;
+
+	if (to->nf->n_queues > 1)
+		queue = (input_hash(pool, word) >> 16) % to->nf->n_queues;
+	state->owner = OWNER_ENGINE;
+	state->hops--; /* it has not been to the NF it was put to */
+	if (border_put(worker, to->nf, queue, program, step, state->next, pool, &word, 1))
+		return;
+	worker->reserved[to->nf->service->number]--;
+	if (program)
+		program_leave(worker, program, step, 1);
+	output_drop(worker, DROP_SERVICE_OVERLOAD, &to->counters, pool, &word, 1);
+}
+
+/* The words lie where the NF can write, too: one that is not right stays, and goes with the NF. */
+void border_move(struct worker *worker, struct nf_link *from, struct nf_link *to)
+{
+	uint64_t n_pkts = 0, n_bytes = 0;
+
+	for (unsigned q = 0; q < from->nf->n_queues; q++) {
+		struct nf_queue *queue = &from->queue[q];
+		struct netvm_ring_end *rx = &queue->rx;
+
+		for (uint32_t at = queue->shown; at != rx->own; at++) {
+			uint64_t word =
+				__atomic_load_n(&rx->ring->word[at & rx->mask], __ATOMIC_RELAXED);
+			struct buffer_state *state = own(from, word);
+
+			if (!state || !state->is_packet || !extent_is_good(from->nf->pool, word)) {
+				violation(worker, from);
+				continue;
+			}
+			move_packet(worker, to, state, word);
+			n_bytes += netvm_desc_length(word);
+			n_pkts++;
+		}
+		rx->own = queue->shown;
+	}
+	counter_add(&from->counters.tx_pkts, -n_pkts);
+	counter_add(&from->counters.tx_bytes, -n_bytes);
+}
+
 /* ---- waking and sleeping ------------------------------------------------------------------- */
 
 static void ring_doorbell(struct nf_link *link, struct nf_queue *queue)
@@ -438,19 +515,36 @@ static void ring_doorbell(struct nf_link *link, struct nf_queue *queue)
 	(void)!write(queue->fd, &one, 1); /* a full pipe wakes as well */
 }
 
-void border_publish(struct worker *worker)
+/* Those that may not be shown yet stay on the list, behind the others; returns how many others. */
+static unsigned publish_dirty(struct worker *worker)
 {
-	if (worker->n_dirty == 0)
-		return;
-	for (unsigned i = 0; i < worker->n_dirty; i++) {
+	unsigned n = worker->n_dirty, i = 0;
+
+	while (i < n) {
 		struct nf_link *link = worker->dirty[i];
 
+		if (unlikely(!may_show(worker, link))) {
+			worker->dirty[i] = worker->dirty[--n];
+			worker->dirty[n] = link;
+			continue;
+		}
 		for (unsigned q = 0; q < link->nf->n_queues; q++)
 			if (link->queue[q].staged)
 				netvm_ring_publish(&link->queue[q].rx);
+		i++;
 	}
+	return n;
+}
+
+void border_publish(struct worker *worker)
+{
+	unsigned n;
+
+	if (worker->n_dirty == 0)
+		return;
+	n = publish_dirty(worker);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* publish, then look whether they sleep */
-	for (unsigned i = 0; i < worker->n_dirty; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		struct nf_link *link = worker->dirty[i];
 
 		link->dirty = false;
@@ -460,7 +554,9 @@ void border_publish(struct worker *worker)
 			link->queue[q].staged = false;
 		}
 	}
-	worker->n_dirty = 0;
+	worker->n_dirty -= n;
+	for (unsigned i = 0; i < worker->n_dirty; i++)
+		worker->dirty[i] = worker->dirty[n + i];
 }
 
 bool border_sleep(struct worker *worker, uint32_t ticket)

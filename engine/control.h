@@ -5,6 +5,7 @@
  *   nf.c       NFs in and out, reclaim     steer.c     programs, rules, retiring
  *   books.c    counters, conservation      seats.c     who works and who stands by
  *   suspects.c flows that crash NFs        trace_control.c  beginning and ending traces
+ *   replace.c  one NF takes over from another
  */
 #ifndef NETVM_ENGINE_CONTROL_H
 #define NETVM_ENGINE_CONTROL_H
@@ -59,9 +60,17 @@ void suspects_forget(struct engine *engine, const struct service *service, unsig
 void seats_join(struct service *service, struct nf *nf);
 /* Who stands by takes over its seat. */
 void seats_leave(struct service *service, struct nf *nf);
+/* `to` gets the seat of `from`, if that has one; `from` is parked. */
+void seats_hand_over(struct nf *from, struct nf *to);
 
 /* service.c */
-/* Make the instances' table anew from the NFs that have a seat; waits a grace period. */
+/*
+ * Make the instances' table anew from the NFs that have a seat; waits a grace period. Its two
+ * halves are for when the switch has to happen while the workers stand still; after the second one
+ * a grace period must pass.
+ */
+void service_make_view(struct service *service);
+void service_swap_view(struct service *service);
 void service_rebuild(struct engine *engine, struct service *service);
 /* Copy the service's destinations into an NF's channel. */
 void service_show_destinations(const struct service *service, struct nf *nf);

@@ -156,6 +156,7 @@ struct nf_queue {
 	uint32_t rung;          /* the ticket we rang for last */
 	int fd;
 	bool staged;
+	uint32_t shown; /* while the link is gated: rx words before this one have been published */
 };
 
 /* One NF as one worker sees it. */
@@ -165,6 +166,11 @@ struct nf_link {
 	uint32_t n_stock;                        /* empties the NF owns through this worker */
 	bool faulty;                             /* broke the ring's law: not read any more */
 	bool dirty;                              /* on the worker's list of links to publish */
+	bool parked;                             /* gets no packets, so no stock either */
+	bool gated;                              /* takes over: what it gets is not shown yet */
+	bool held;                               /* and is not before control lets it go */
+	bool told;                               /* control was told that `behind` is through */
+	struct nf_link *behind;                  /* whose packets must be back first; or NULL */
 	struct netvm_worker_state *worker_state; /* in the channel */
 	struct counters counters;
 	struct nf_queue queue[NETVM_QUEUES_MAX];
@@ -188,10 +194,16 @@ struct nf {
 	bool standby;
 	bool stopgap;
 	uint32_t destination_version;
-	bool draining;
+	bool parked; /* gets no packets: another has its place, or it is on its way out */
 	bool fault_told;
 	int worker_fd[NETVM_WORKERS_MAX];
 };
+
+/* Packets that the NF has through this worker, in its hands or in its rings. */
+static inline uint64_t link_in_flight(const struct nf_link *link)
+{
+	return counter_get(&link->counters.tx_pkts) - counter_get(&link->counters.rx_pkts);
+}
 
 /* ---- ports --------------------------------------------------------------------------------- */
 
@@ -359,6 +371,8 @@ void worker_stop(struct worker *worker);
 /* Run `function` on each worker between two of its turns; returns when all have. Control thread. */
 void workers_call(
 	struct engine *engine, void (*function)(struct worker *worker, void *arg), void *arg);
+/* Run `function` once, on one of the workers, while all of them stand still between two turns. */
+void workers_halt(struct engine *engine, void (*function)(void *arg), void *arg);
 void worker_wake(struct worker *worker);
 
 /* input.c: all return the number of packets moved */
@@ -421,6 +435,10 @@ void hold_flush(
 unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue,
 	const struct program *program, unsigned step, unsigned next, struct buffer_pool *pool,
 	const uint64_t *words, unsigned n);
+/* Give to `to` what was put to `from` and never shown: `from` is gated. Order stays. */
+void border_move(struct worker *worker, struct nf_link *from, struct nf_link *to);
+/* Look at this NF's gate at the end of each turn until it opens. */
+void border_watch(struct worker *worker, struct nf_link *link);
 unsigned border_turn(struct worker *worker);
 /*
  * Of the last burst the NF took from this queue, what it has not handed back: private copies,

@@ -111,6 +111,7 @@ struct nf_options {
 	int queue_fd[NETVM_QUEUES_MAX];   /* writing ends of pipes, O_NONBLOCK: workers ring */
 	int worker_fd[NETVM_WORKERS_MAX]; /* eventfds: workers wait on, and never read */
 	uint32_t stock_quota;             /* buffers of the stock it may own at most, per worker */
+	bool parked; /* gets nothing before engine_nf_replace() gives it another's place */
 };
 
 /*
@@ -121,9 +122,9 @@ void nf_layout(const struct engine *engine, const struct buffer_pool *pool, uint
 	uint32_t stock_words, uint32_t n_queues, struct netvm_layout *layout);
 
 /*
- * From now on packets may go to this NF. With `standby` only while no other one of the service
- * works; an NF whose place a stand-in has stands by as well. The one that stands by takes over the
- * flows of one that is detached, in the same step.
+ * From now on packets may go to this NF, unless it is parked. With `standby` only while no other
+ * one of the service works; an NF whose place a stand-in has stands by as well. The one that stands
+ * by takes over the flows of one that is detached, in the same step.
  */
 int engine_nf_attach(struct engine *engine, const struct nf_options *options, struct nf **nf,
 	struct error *error);
@@ -150,6 +151,17 @@ void engine_nf_pulse(
 
 /* Whether it is attached, and waits for the end of another one. */
 bool engine_nf_stands_by(const struct nf *nf);
+
+/*
+ * `to`, which is parked, gets the place of `from` in their service: the same flows, all at once,
+ * between two turns of all workers. `from` is parked, with what it has in its hands. What comes for
+ * `to` waits in its rings, unseen, until `from` has handed back all it had through the same worker,
+ * so that no packet overtakes another of its flow; and, with `hold`, until engine_nf_release().
+ * When the first is done (engine_nf_load() knows) workers ring notify_fd. The other way round takes
+ * it back: what `to` has not been shown goes to `from` then, nothing is lost.
+ */
+void engine_nf_replace(struct engine *engine, struct nf *from, struct nf *to, bool hold);
+void engine_nf_release(struct engine *engine, struct nf *to);
 
 /* Tell an NF that idles or works to stop (NETVM_CONTROL_STOP) and wake it. */
 void engine_nf_request_stop(struct engine *engine, struct nf *nf);

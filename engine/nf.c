@@ -58,6 +58,7 @@ static void init_link(struct nf *nf, const struct nf_options *options, unsigned 
 	struct nf_link *link = &nf->link[worker];
 
 	link->nf = nf;
+	link->parked = options->parked;
 	link->owner = buffer_owner_nf(nf->number, worker);
 	link->worker_state = &options->channel->worker[worker];
 	for (unsigned q = 0; q < nf->n_queues; q++) {
@@ -108,6 +109,7 @@ static struct nf *nf_new(struct engine *engine, const struct nf_options *options
 	nf->stock_quota = options->stock_quota;
 	nf->service = options->service;
 	nf->pool = options->service->pool;
+	nf->parked = options->parked;
 	nf->channel = options->channel;
 	nf->standby = options->standby;
 	memcpy(nf->worker_fd, options->worker_fd, sizeof(nf->worker_fd));
@@ -121,7 +123,7 @@ static unsigned n_instances(const struct service *service)
 	unsigned n = 0;
 
 	for (const struct nf *nf = service->nfs; nf; nf = nf->next)
-		n++;
+		n += !nf->parked;
 	return n;
 }
 
@@ -134,7 +136,8 @@ int engine_nf_attach(struct engine *engine, const struct nf_options *options, st
 
 	while (number < ENGINE_NFS_MAX && engine->nf[number])
 		number++;
-	if (number == ENGINE_NFS_MAX || n_instances(service) == SERVICE_INSTANCES_MAX)
+	if (number == ENGINE_NFS_MAX ||
+		(!options->parked && n_instances(service) == SERVICE_INSTANCES_MAX))
 		return error_set(error, ENOSPC, "nfs", "at most 1024 NFs, 64 of one service",
 			"no place for NF %s", options->name);
 	nf = nf_new(engine, options, number);
@@ -145,7 +148,8 @@ int engine_nf_attach(struct engine *engine, const struct nf_options *options, st
 	workers_call(engine, add_link, nf);
 	nf->next = service->nfs;
 	service->nfs = nf;
-	seats_join(service, nf);
+	if (!nf->parked)
+		seats_join(service, nf);
 	service_rebuild(engine, service);
 	*out = nf;
 	return 0;
@@ -153,16 +157,24 @@ int engine_nf_attach(struct engine *engine, const struct nf_options *options, st
 
 /* ---- out ----------------------------------------------------------------------------------- */
 
+/* Nobody waits for its packets any more, and a gated one may still be on the list to publish. */
 static void remove_link(struct worker *worker, void *arg)
 {
 	struct nf *nf = arg;
 	struct nf_link *link = &nf->link[worker->id];
-	uint32_t kept = 0;
+	uint32_t kept = 0, dirty = 0;
 
-	for (uint32_t i = 0; i < worker->n_links; i++)
+	for (uint32_t i = 0; i < worker->n_links; i++) {
+		if (worker->link[i]->behind == link)
+			worker->link[i]->behind = NULL;
 		if (worker->link[i] != link)
 			worker->link[kept++] = worker->link[i];
+	}
 	worker->n_links = kept;
+	for (uint32_t i = 0; i < worker->n_dirty; i++)
+		if (worker->dirty[i] != link)
+			worker->dirty[dirty++] = worker->dirty[i];
+	worker->n_dirty = dirty;
 	epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, nf->worker_fd[worker->id], NULL);
 }
 
@@ -262,7 +274,7 @@ unsigned engine_nf_detach(
 	struct loss loss = {.nf = nf, .reason = reason};
 	struct nf **at = &service->nfs;
 
-	nf->draining = true;
+	nf->parked = true;
 	seats_leave(service, nf);
 	service_rebuild(engine, service);
 	if (drain_ns > 0)

@@ -66,7 +66,7 @@ static struct nf *successor(const struct service *service, const char *seat)
 	struct nf *any = NULL;
 
 	for (struct nf *nf = service->nfs; nf; nf = nf->next) {
-		if (nf->seat[0] || nf->draining)
+		if (nf->seat[0] || nf->parked)
 			continue;
 		if (strcmp(nf->name, seat) == 0)
 			return nf;
@@ -87,6 +87,14 @@ void seats_leave(struct service *service, struct nf *nf)
 	next = successor(service, seat);
 	if (next)
 		sit(next, seat, nf->stopgap);
+}
+
+void seats_hand_over(struct nf *from, struct nf *to)
+{
+	sit(to, from->seat, from->stopgap);
+	sit(from, "", false);
+	from->parked = true;
+	to->parked = false;
 }
 
 bool engine_nf_stands_by(const struct nf *nf)

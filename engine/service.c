@@ -171,7 +171,7 @@ static void add_instance(struct service_view *view, struct nf *nf)
 		view->capacity = nf->rx_words;
 }
 
-void service_rebuild(struct engine *engine, struct service *service)
+void service_make_view(struct service *service)
 {
 	struct service_view *view = service->spare;
 
@@ -181,8 +181,20 @@ void service_rebuild(struct engine *engine, struct service *service)
 			add_instance(view, nf);
 	if (view->n_instances > 0)
 		fill_table(view);
+}
+
+void service_swap_view(struct service *service)
+{
+	struct service_view *view = service->spare;
+
 	service->spare = service->view;
 	__atomic_store_n(&service->view, view, __ATOMIC_RELEASE);
+}
+
+void service_rebuild(struct engine *engine, struct service *service)
+{
+	service_make_view(service);
+	service_swap_view(service);
 	engine_grace(engine);
 }
 

@@ -198,6 +198,13 @@ struct rig_nf *rig_nf_standby(
 		(struct nf_options){.name = name, .service = service, .standby = true});
 }
 
+struct rig_nf *rig_nf_parked(
+	struct engine *engine, struct service *service, struct buffer_pool *pool, const char *name)
+{
+	return attach(engine, pool,
+		(struct nf_options){.name = name, .service = service, .parked = true});
+}
+
 unsigned rig_nf_free(struct engine *engine, struct rig_nf *rig)
 {
 	unsigned lost = engine_nf_detach(engine, rig->nf, DROP_NF_DIED, 0);

@@ -57,6 +57,9 @@ struct rig_nf *rig_nf_new(struct engine *engine, struct service *service, struct
 /* One that stands by. */
 struct rig_nf *rig_nf_standby(
 	struct engine *engine, struct service *service, struct buffer_pool *pool, const char *name);
+/* One that waits to take over from another, see engine_nf_replace(). */
+struct rig_nf *rig_nf_parked(
+	struct engine *engine, struct service *service, struct buffer_pool *pool, const char *name);
 /* Takes the NF out of the engine and ends it; returns the packets lost. */
 unsigned rig_nf_free(struct engine *engine, struct rig_nf *rig);
 /* One that is out of the engine already. */

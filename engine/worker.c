@@ -260,3 +260,37 @@ void workers_call(
 	for (unsigned i = 0; i < engine->n_workers; i++)
 		await(&call[i]);
 }
+
+struct halt {
+	void (*function)(void *arg);
+	void *arg;
+	unsigned n_standing;
+	bool done;
+};
+
+/*
+ * Run by all workers. The first one does the work as soon as the others stand still: they wait for
+ * a thread that runs, never for the manager's, which may not get a core for milliseconds.
+ */
+static void stand_still(struct worker *worker, void *arg)
+{
+	struct halt *halt = arg;
+
+	__atomic_fetch_add(&halt->n_standing, 1, __ATOMIC_ACQ_REL);
+	if (worker->id != 0) {
+		while (!__atomic_load_n(&halt->done, __ATOMIC_ACQUIRE))
+			sched_yield();
+		return;
+	}
+	while (__atomic_load_n(&halt->n_standing, __ATOMIC_ACQUIRE) < worker->n_workers)
+		sched_yield();
+	halt->function(halt->arg);
+	__atomic_store_n(&halt->done, true, __ATOMIC_RELEASE);
+}
+
+void workers_halt(struct engine *engine, void (*function)(void *arg), void *arg)
+{
+	struct halt halt = {.function = function, .arg = arg};
+
+	workers_call(engine, stand_still, &halt);
+}
