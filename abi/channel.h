@@ -71,6 +71,7 @@ enum netvm_state {
 enum netvm_feature {
 	NETVM_FEATURE_META = 1u << 0,  /* fill the metadata line of each packet */
 	NETVM_FEATURE_STOCK = 1u << 1, /* keep me supplied with empty buffers */
+	NETVM_FEATURE_STATE = 1u << 2, /* I can hand over state, see socket.h; not in a guest */
 };
 
 enum netvm_refusal {

@@ -90,6 +90,8 @@ const char *rpc_group(const struct rpc_request *request);
 
 /* Answer a request kept with RPC_LATER; takes over the reference. The request is gone then. */
 void rpc_answer(struct rpc_request *request, json_t *result);
+/* The same with an error. */
+void rpc_refuse(struct rpc_request *request, const struct error *error);
 /* `cancel` is called instead when the caller hangs up first; the request is gone afterwards. */
 void rpc_on_cancel(
 	struct rpc_request *request, void (*cancel)(struct rpc_request *, void *), void *arg);

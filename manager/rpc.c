@@ -218,6 +218,11 @@ void rpc_answer(struct rpc_request *request, json_t *result)
 	request_finish(request, "result", result);
 }
 
+void rpc_refuse(struct rpc_request *request, const struct error *error)
+{
+	request_finish(request, "error", error_value(RPC_REFUSED, error));
+}
+
 void rpc_on_cancel(
 	struct rpc_request *request, void (*cancel)(struct rpc_request *, void *), void *arg)
 {

@@ -23,7 +23,7 @@ static struct {
 	const char *save_path;
 } store;
 
-static bool is_unconfirmed(void)
+bool store_waits(void)
 {
 	return store.confirm_timer && evtimer_pending(store.confirm_timer, NULL);
 }
@@ -141,7 +141,7 @@ int store_apply(const json_t *given, unsigned confirm_s, json_t **changes, struc
 	const struct timeval wait = {.tv_sec = confirm_s};
 	int rc;
 
-	if (is_unconfirmed())
+	if (store_waits())
 		return error_set(error, EBUSY, "", "confirm or roll back first",
 			"an earlier change waits to be confirmed");
 	rc = apply(given, changes, error);
@@ -150,9 +150,22 @@ int store_apply(const json_t *given, unsigned confirm_s, json_t **changes, struc
 	return rc;
 }
 
+int store_patch(const json_t *patch, unsigned confirm_s, json_t **changes, struct error *error)
+{
+	json_t *document;
+	int rc = document_patch(
+		modules_sections(), store.given, store.complete, patch, &document, error);
+
+	if (rc)
+		return rc;
+	rc = store_apply(document, confirm_s, changes, error);
+	json_decref(document);
+	return rc;
+}
+
 int store_confirm(struct error *error)
 {
-	if (!is_unconfirmed())
+	if (!store_waits())
 		return store.expired ? error_set(error, ENOENT, "", "apply it again",
 					       "too late: the change was not confirmed in "
 					       "time and is undone")
@@ -208,7 +221,7 @@ int store_save(const char *path, struct error *error)
 	char *text;
 	int rc;
 
-	if (is_unconfirmed())
+	if (store_waits())
 		return error_set(error, EBUSY, "", "confirm or roll back first",
 			"the running document waits to be confirmed");
 	text = yaml_dump(store.given);

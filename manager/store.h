@@ -38,6 +38,12 @@ int store_check(const json_t *given, json_t **changes, struct error *error);
  */
 int store_apply(const json_t *given, unsigned confirm_s, json_t **changes, struct error *error);
 
+/* The same by a list of changes, see document_patch(). */
+int store_patch(const json_t *patch, unsigned confirm_s, json_t **changes, struct error *error);
+
+/* Does an apply wait to be confirmed? */
+bool store_waits(void);
+
 /* -ENOENT: nothing waits. */
 int store_confirm(struct error *error);
 

@@ -143,6 +143,7 @@ static void session_answer_yes(struct session *session, const struct attach_gran
 	}
 	pending_remove(session);
 	session->owner = grant->owner;
+	session->awaited = 0;
 	event_remove_timer(session->event);
 	attach->hooks->attached(grant->owner, session);
 }
@@ -168,10 +169,10 @@ static void session_hello(struct session *session)
 /* ---- messages -------------------------------------------------------------------------------- */
 
 /*
- * One message: 0 and *type, or -1 with what is wrong. There is no room for descriptors, so the
- * kernel drops those that come along and says so.
+ * One message: 1 and its *value, 0 when there is none, or -1 with what is wrong. There is no room
+ * for descriptors, so the kernel drops those that come along and says so.
  */
-static int session_receive(struct session *session, const char **wrong)
+static int session_receive(struct session *session, uint64_t *value, const char **wrong)
 {
 	struct {
 		struct netvm_message message;
@@ -189,17 +190,21 @@ static int session_receive(struct session *session, const char **wrong)
 		*wrong = "it sent descriptors";
 	else if (n != sizeof(in.message) || in.message.magic != NETVM_SOCKET_MAGIC)
 		*wrong = "it does not speak this protocol";
-	else if (in.message.type != NETVM_MESSAGE_HELLO || in.message.n_fds || in.message.value)
-		*wrong = "it sent something else than HELLO";
-	else
+	else if (in.message.type != session->awaited || in.message.n_fds ||
+		 (in.message.type == NETVM_MESSAGE_HELLO && in.message.value))
+		*wrong = "it sent a message that was not asked for";
+	else {
+		*value = in.message.value;
 		return 1;
+	}
 	return -1;
 }
 
 static void pending_readable(struct session *session)
 {
 	const char *wrong;
-	int rc = session_receive(session, &wrong);
+	uint64_t value;
+	int rc = session_receive(session, &value, &wrong);
 
 	if (rc < 0)
 		pending_drop(session, *wrong ? wrong : NULL);
@@ -211,16 +216,21 @@ static void pending_readable(struct session *session)
 		session_hello(session);
 }
 
-/* Nothing may come any more but the end. */
+/* Nothing may come any more but an answer, and the end. */
 static void attached_readable(struct session *session)
 {
+	const struct attach_hooks *hooks = session->attach->hooks;
+	uint32_t type = session->awaited;
 	const char *wrong;
-	int rc = session_receive(session, &wrong);
+	uint64_t value;
+	int rc = session_receive(session, &value, &wrong);
 
-	if (rc > 0)
-		wrong = "it sent HELLO twice";
-	if (rc != 0)
-		session->attach->hooks->gone(session->owner, session, wrong);
+	if (rc < 0) {
+		hooks->gone(session->owner, session, wrong);
+	} else if (rc > 0) {
+		session->awaited = 0;
+		hooks->said(session->owner, type, value);
+	}
 }
 
 static void session_event(evutil_socket_t fd, short what, void *arg)

@@ -53,6 +53,7 @@ struct attach_grant {
 	uint32_t ring_words;
 	uint32_t stock_words; /* 0: no stock */
 	bool standby;
+	bool parked; /* another one has its place for now, see engine_nf_replace() */
 };
 
 /* 0 with *grant filled, or an enum netvm_refusal with `text` saying what would be valid. */
@@ -64,6 +65,8 @@ struct attach_hooks {
 	void (*attached)(void *owner, struct session *session);
 	/* The connection ended, or the NF said what it must not: `why`. Call session_close(). */
 	void (*gone)(void *owner, struct session *session, const char *why);
+	/* The NF answered session_ask(): NETVM_MESSAGE_SAVED or _LOADED, and its value. */
+	void (*said)(void *owner, uint32_t type, uint64_t value);
 };
 
 /*
@@ -87,6 +90,18 @@ unsigned session_close(struct session *session, enum drop_reason reason, uint64_
 
 /* Whether the NF said that it goes: GONE in its channel. What it says harms only itself. */
 bool session_took_leave(const struct session *session);
+
+/* The NF knows how to hand over state. */
+bool session_has_state(const struct session *session);
+
+/*
+ * Ask it to save or load (NETVM_MESSAGE_SAVE, _LOAD), with the descriptor of the file; the answer
+ * is hooks.said(). Never blocks. -errno: it does not listen.
+ */
+int session_ask(struct session *session, uint32_t type, uint64_t value, int fd);
+
+/* Each of its queues has looked at its rings: it is ready to work. */
+bool session_beats(const struct session *session);
 
 struct nf *session_nf(const struct session *session);
 pid_t session_pid(const struct session *session);

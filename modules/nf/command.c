@@ -84,6 +84,37 @@ int command_split(const char *line, struct command *command, struct error *error
 	return rc;
 }
 
+/* Where the first word of a good line ends. */
+static const char *first_word_end(const char *line, char *scratch)
+{
+	struct splitter at = {.in = line + strspn(line, BLANKS), .out = scratch};
+
+	split_word(&at, NULL);
+	return at.in;
+}
+
+char *command_with_program(const char *line, const char *program)
+{
+	bool plain = strcspn(program, BLANKS SHELL_ONLY "'\"\\") == strlen(program);
+	char *text = malloc(strlen(line) + 2 * strlen(program) + 4);
+	char *at = text;
+
+	if (!text)
+		return NULL;
+	line = first_word_end(line, text);
+	if (!plain)
+		*at++ = '"';
+	for (; *program; program++) {
+		if (*program == '"' || *program == '\\')
+			*at++ = '\\';
+		*at++ = *program;
+	}
+	if (!plain)
+		*at++ = '"';
+	strcpy(at, line);
+	return text;
+}
+
 void command_free(struct command *command)
 {
 	free(command->argv);

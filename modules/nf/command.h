@@ -21,6 +21,9 @@ struct command {
 int command_split(const char *line, struct command *command, struct error *error);
 void command_free(struct command *command);
 
+/* The same line with another program; it has passed command_split(). The caller frees it. */
+char *command_with_program(const char *line, const char *program);
+
 /*
  * Where the executable `word` lies: an absolute path as it is; a plain name is looked for in
  * `binary_dir`, in the build tree's nfs/ beside it, then along PATH.

@@ -14,10 +14,12 @@
 #include "manager/module.h"
 #include "modules/group/group.h"
 #include "modules/nf/attach.h"
+#include "modules/nf/control.h"
 #include "modules/nf/instance.h"
 #include "modules/nf/nf.h"
 #include "modules/nf/services.h"
 #include "modules/nf/suspects.h"
+#include "modules/nf/upgrade.h"
 
 #define HELLO_DEADLINE_MS 2000
 #define FAULTS_AT_ONCE    16
@@ -43,12 +45,7 @@ static struct nf_instance *find(const char *name, enum nf_place place)
 
 static void instance_ended(struct nf_instance *instance)
 {
-	struct nf_instance *other;
-
 	TAILQ_REMOVE(&nfs.instances, instance, link);
-	TAILQ_FOREACH (other, &nfs.instances, link)
-		if (other->predecessor == instance)
-			other->predecessor = NULL;
 	instance_destroy(instance);
 }
 
@@ -111,10 +108,16 @@ static void gone(void *owner, struct session *session, const char *why)
 	instance_gone(owner, why);
 }
 
+static void said(void *owner, uint32_t type, uint64_t value)
+{
+	takeover_said(owner, type, value);
+}
+
 const struct attach_hooks nf_attach_hooks = {
 	.admit = admit,
 	.attached = attached,
 	.gone = gone,
+	.said = said,
 };
 
 /* ---- faults ---------------------------------------------------------------------------------- */
@@ -133,6 +136,7 @@ static void fault_of(const struct nf *nf)
 
 static void notify_event(evutil_socket_t fd, short what, void *arg)
 {
+	struct nf_instance *instance, *next;
 	struct nf *faulty[FAULTS_AT_ONCE];
 	uint64_t count;
 	unsigned n;
@@ -145,6 +149,10 @@ static void notify_event(evutil_socket_t fd, short what, void *arg)
 		for (unsigned i = 0; i < n; i++)
 			fault_of(faulty[i]);
 	} while (n == FAULTS_AT_ONCE);
+	for (instance = TAILQ_FIRST(&nfs.instances); instance; instance = next) {
+		next = TAILQ_NEXT(instance, link);
+		takeover_look(instance);
+	}
 }
 
 /* ---- the transaction ------------------------------------------------------------------------- */
@@ -162,6 +170,15 @@ static int check_boot(const struct nf_settings *settings, struct error *error)
 	return rc;
 }
 
+/* A change is taken back while the one it replaced still lives: that one is what is asked for. */
+static struct nf_instance *find_predecessor(const char *name, const json_t *object)
+{
+	const struct nf_instance *current = find(name, PLACE_CURRENT);
+	struct nf_instance *old = current ? current->predecessor : NULL;
+
+	return old && json_equal(old->settings.object, object) ? old : NULL;
+}
+
 static int check_object(const char *name, json_t *object, struct error *error)
 {
 	struct nf_settings settings;
@@ -177,7 +194,7 @@ static int check_object(const char *name, json_t *object, struct error *error)
 	return rc;
 }
 
-/* Unchanged ones were fine once: a program that vanished since does not forbid other changes. */
+/* Those that run were fine once: a program that vanished since does not forbid other changes. */
 static int nf_check(const struct change *change, struct error *error)
 {
 	const json_t *section = json_object_get(change->new, "nfs");
@@ -188,7 +205,8 @@ static int nf_check(const struct change *change, struct error *error)
 	json_object_foreach ((json_t *)section, name, object) {
 		if (rc)
 			break;
-		if (change_kind(change, "nfs", name) == CHANGE_NONE)
+		if (change_kind(change, "nfs", name) == CHANGE_NONE ||
+			find_predecessor(name, object))
 			continue;
 		rc = check_object(name, object, error);
 		if (rc)
@@ -238,6 +256,11 @@ static int nf_prepare(const struct change *change, struct error *error)
 			break;
 		if (kind != CHANGE_ADD && kind != CHANGE_RECREATE)
 			continue;
+		instance = find_predecessor(name, object);
+		if (instance && instance->service == nf_service(instance->settings.service)) {
+			instance->place = PLACE_NEW;
+			continue;
+		}
 		rc = instance_add(name, object, PLACE_NEW, &instance, error);
 		if (rc)
 			error_prefix(error, name);
@@ -253,8 +276,10 @@ static void finish_old(struct nf_instance *instance)
 	struct nf_instance *next = find(instance->settings.name, PLACE_NEW);
 
 	instance->place = PLACE_LEAVING;
-	if (next && next->service == instance->service && !next->settings.external)
-		instance_succeed(next, instance);
+	if (next && next == instance->predecessor)
+		takeover_return(instance);
+	else if (next && next->service == instance->service && !next->settings.external)
+		takeover_begin(next, instance);
 	else
 		instance_leave(instance);
 }
@@ -280,6 +305,7 @@ static void nf_finish(const struct change *change)
 	services_finish(nfs.manager->engine, json_object_get(change->new, "nfs"));
 }
 
+/* One that was only asked to come back goes on as it was. */
 static void leave_all(enum nf_place place)
 {
 	struct nf_instance *instance, *next;
@@ -289,7 +315,8 @@ static void leave_all(enum nf_place place)
 		if (instance->place != place)
 			continue;
 		instance->place = PLACE_LEAVING;
-		instance_leave(instance);
+		if (!instance->successor)
+			instance_leave(instance);
 	}
 }
 
@@ -302,8 +329,12 @@ static void nf_abort(const struct change *change)
 
 /* ---- methods --------------------------------------------------------------------------------- */
 
-/* A second one of the same settings takes over from the first. */
-static int replace(struct nf_instance *old, struct error *error)
+struct nf_instance *nf_current(const char *name)
+{
+	return find(name, PLACE_CURRENT);
+}
+
+int nf_replace(struct nf_instance *old, struct error *error)
 {
 	struct nf_instance *next;
 	int rc =
@@ -312,12 +343,19 @@ static int replace(struct nf_instance *old, struct error *error)
 	if (rc)
 		return rc;
 	old->place = PLACE_LEAVING;
-	instance_succeed(next, old);
+	takeover_begin(next, old);
 	next->restarts++;
 	return 0;
 }
 
-static int unknown_nf(const char *name, struct error *error)
+void nf_return(struct nf_instance *instance)
+{
+	instance->predecessor->place = PLACE_CURRENT;
+	instance->place = PLACE_LEAVING;
+	takeover_return(instance);
+}
+
+int nf_unknown(const char *name, struct error *error)
 {
 	char text[NETVM_TEXT_BYTES];
 
@@ -334,11 +372,11 @@ static int nf_restart(
 
 	(void)request;
 	if (!instance)
-		return unknown_nf(name, error);
+		return nf_unknown(name, error);
 	if (instance->settings.external)
 		rc = instance_dismiss(instance, error);
 	else
-		rc = replace(instance, error);
+		rc = nf_replace(instance, error);
 	if (rc)
 		return rc;
 	instance = find(name, PLACE_CURRENT);
@@ -354,7 +392,7 @@ static int nf_guest_show(
 
 	(void)request;
 	if (!instance)
-		return unknown_nf(name, error);
+		return nf_unknown(name, error);
 	return guest_show(nfs.manager, &instance->settings, result, error);
 }
 
@@ -396,10 +434,13 @@ static int nf_init(struct manager *manager, struct error *error)
 	rc = suspects_open(manager, error);
 	if (rc)
 		goto fail;
-	rc = attach_open(manager->base, manager->engine, manager->nf_socket, HELLO_DEADLINE_MS,
-		&nf_attach_hooks, &nfs.attach, error);
+	rc = upgrade_init(manager, error);
+	if (rc == 0)
+		rc = attach_open(manager->base, manager->engine, manager->nf_socket,
+			HELLO_DEADLINE_MS, &nf_attach_hooks, &nfs.attach, error);
 	if (rc == 0)
 		return 0;
+	upgrade_fini();
 	suspects_close();
 fail:
 	event_free(nfs.notify);
@@ -444,6 +485,7 @@ static void nf_fini(void)
 	await_all(instance_times.stop_ms);
 	signal_all(SIGKILL);
 	await_all(UINT_MAX);
+	upgrade_fini();
 	attach_close(nfs.attach);
 	suspects_close();
 	event_free(nfs.notify);
@@ -457,6 +499,10 @@ static const struct rpc_method nf_methods[] = {
 	{"nf.restart", name_params,
 		"Replace an NF by a fresh one without losing packets; ask an external one to go",
 		nf_restart, ROLE_OPERATE},
+	{"nf.upgrade", upgrade_params,
+		"Another program for an NF without losing packets; the one before comes back when "
+		"it fails",
+		upgrade_call, ROLE_ADMIN},
 	{"guard.show", NULL, "Flows that were in the hands of NFs that crashed", guard_show,
 		ROLE_VIEW},
 	{"guard.clear", NULL, "Forget these flows and let them through again", guard_clear,

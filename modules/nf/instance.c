@@ -12,6 +12,7 @@
 #include "manager/events.h"
 #include "manager/module.h"
 #include "modules/guest/listener.h"
+#include "modules/nf/upgrade.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -23,6 +24,9 @@ struct instance_times instance_times = {
 	.backoff_min_ms = 100,
 	.backoff_max_ms = 10000,
 	.steady_ms = 10000,
+	.patience_ms = 50,
+	.state_ms = 3000,
+	.probation_ms = 5000,
 };
 
 const char *nf_state_name(enum nf_state state)
@@ -70,15 +74,6 @@ static void enter(struct nf_instance *instance, enum nf_state state, unsigned ti
 		event_del(instance->timer);
 }
 
-static void release_predecessor(struct nf_instance *instance)
-{
-	struct nf_instance *old = instance->predecessor;
-
-	instance->predecessor = NULL;
-	if (old)
-		instance_leave(old);
-}
-
 static void back_off(struct nf_instance *instance)
 {
 	unsigned wait_ms = instance->backoff_ms;
@@ -106,10 +101,10 @@ static void rest(struct nf_instance *instance, bool clean)
 {
 	if (instance->after == AFTER_LEAVE) {
 		event_del(instance->timer);
-		release_predecessor(instance);
 		instance->ended(instance);
 		return;
 	}
+	upgrade_over(instance, instance->last_exit);
 	if (comes_back(instance, clean)) {
 		back_off(instance);
 	} else {
@@ -119,7 +114,6 @@ static void rest(struct nf_instance *instance, bool clean)
 				"is not started again (restart: %s)",
 				value_text(instance->settings.object, "restart"));
 	}
-	release_predecessor(instance);
 }
 
 /* ---- sessions -------------------------------------------------------------------------------- */
@@ -136,6 +130,7 @@ static unsigned end_session(
 	watch_stop(&instance->watch);
 	if (!session)
 		return 0;
+	takeover_leaving(instance);
 	engine_nf_counters(instance->manager->engine, session_nf(session), &counters);
 	counters_add(instance->book, &counters);
 	lost = session_close(session, reason, drain_ns);
@@ -295,18 +290,24 @@ static void insist(struct nf_instance *instance)
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
+static const char *missing(const struct nf_instance *instance)
+{
+	return instance->session ? "does not look at its rings" : "has not attached";
+}
+
 /* Nobody waits longer for the first try of an NF; it gets some more time by itself. */
 static void starting_timer(struct nf_instance *instance)
 {
 	if (!instance->settled) {
 		instance->settled = true;
 		enter(instance, NF_STARTING, instance_times.attach_ms);
-		tell(instance, "nf-slow", "has not attached after %u ms", instance_times.settle_ms);
-		release_predecessor(instance);
+		tell(instance, "nf-slow", "%s after %u ms", missing(instance),
+			instance_times.settle_ms);
+		upgrade_over(instance, missing(instance));
 		return;
 	}
 	instance->faulty = true;
-	tell(instance, "nf-stopping", "process %d does not attach", instance->child.pid);
+	tell(instance, "nf-stopping", "process %d %s", instance->child.pid, missing(instance));
 	insist(instance);
 }
 
@@ -351,14 +352,19 @@ int instance_create(const struct manager *manager, void (*ended)(struct nf_insta
 {
 	struct nf_instance *made = calloc(1, sizeof(*made));
 
-	if (made)
-		made->timer = evtimer_new(manager->base, timer_event, made);
-	if (!made || !made->timer) {
-		free(made);
+	if (!made) {
 		nf_settings_free(settings);
 		return -ENOMEM;
 	}
 	made->manager = manager;
+	made->timer = evtimer_new(manager->base, timer_event, made);
+	if (!made->timer || takeover_init(made)) {
+		if (made->timer)
+			event_free(made->timer);
+		free(made);
+		nf_settings_free(settings);
+		return -ENOMEM;
+	}
 	made->ended = ended;
 	made->settings = *settings;
 	made->service = service;
@@ -374,31 +380,15 @@ void instance_destroy(struct nf_instance *instance)
 	if (!instance)
 		return;
 	end_guest(instance);
+	takeover_fini(instance);
 	event_free(instance->timer);
 	nf_settings_free(&instance->settings);
 	free(instance);
 }
 
-void instance_succeed(struct nf_instance *instance, struct nf_instance *old)
-{
-	/* One that never came to work does not pass on what it was to take over. */
-	if (old->state != NF_RUNNING)
-		release_predecessor(old);
-	instance->restarts = old->restarts;
-	memcpy(instance->last_exit, old->last_exit, sizeof(old->last_exit));
-	instance->crash = old->crash;
-	instance->past = *old->book;
-	old->book = &instance->past;
-	instance->predecessor = old;
-	/* Should it end before its time, that is that. */
-	old->after = AFTER_LEAVE;
-	if (old->state != NF_RUNNING)
-		release_predecessor(instance);
-}
-
 void instance_leave(struct nf_instance *instance)
 {
-	release_predecessor(instance);
+	takeover_end(instance);
 	instance->after = AFTER_LEAVE;
 	if (instance->state == NF_STOPPING)
 		return;
@@ -529,6 +519,7 @@ uint32_t instance_admit(struct nf_instance *instance, const struct attach_reques
 		.ring_words = settings->ring_words,
 		.stock_words = settings->stock_words,
 		.standby = settings->standby,
+		.parked = instance->predecessor != NULL,
 	};
 	return 0;
 }
@@ -537,12 +528,18 @@ void instance_attached(struct nf_instance *instance, struct session *session)
 {
 	instance->session = session;
 	watch(instance);
+	takeover_attached(instance);
+}
+
+void instance_works(struct nf_instance *instance)
+{
+	const struct session *session = instance->session;
+
 	enter(instance, NF_RUNNING, instance_times.steady_ms);
 	tell(instance, "nf-running",
 		"process %d attached as service %s in group %s with %u queue%s",
 		session_pid(session), instance->settings.service, instance->settings.group,
 		session_n_queues(session), session_n_queues(session) == 1 ? "" : "s");
-	release_predecessor(instance);
 	nf_changed();
 }
 

@@ -37,6 +37,7 @@
 #include "modules/nf/crash.h"
 #include "modules/nf/guest.h"
 #include "modules/nf/settings.h"
+#include "modules/nf/takeover.h"
 #include "modules/nf/watch.h"
 
 enum nf_state {
@@ -87,7 +88,9 @@ struct nf_instance {
 	struct watch watch; /* while there is a session */
 	bool stands_by;     /* as was told last; control.c's */
 	unsigned backoff_ms;
-	struct nf_instance *predecessor; /* works until this one does */
+	struct nf_instance *predecessor; /* works whenever this one does not, see takeover.h */
+	struct nf_instance *successor;
+	struct takeover takeover;
 
 	unsigned restarts;
 	char last_exit[CHILD_END_BYTES];
@@ -105,6 +108,9 @@ struct instance_times {
 	unsigned backoff_min_ms; /* doubled each time ... */
 	unsigned backoff_max_ms; /* ... up to this */
 	unsigned steady_ms;      /* running so long resets the back-off */
+	unsigned patience_ms;    /* handing back nothing to a successor before being told to stop */
+	unsigned state_ms;       /* to hand back all, to save its state, to load it: each */
+	unsigned probation_ms;   /* works so long before its predecessor is told to stop */
 };
 extern struct instance_times instance_times;
 
@@ -122,11 +128,6 @@ void instance_destroy(struct nf_instance *instance);
 int instance_start(struct nf_instance *instance, struct error *error);
 
 /*
- * `old` leaves; if it is running, only when `instance` is. Its history goes on in the new one.
- */
-void instance_succeed(struct nf_instance *instance, struct nf_instance *old);
-
-/*
  * Out of the engine now, with a drain; the process ends soon; then ended(), perhaps before
  * this returns.
  */
@@ -137,6 +138,9 @@ int instance_dismiss(struct nf_instance *instance, struct error *error);
 
 /* Wait for the end of its process at most so long, without the loop; see ended(). */
 void instance_await(struct nf_instance *instance, int timeout_ms);
+
+/* It has the flows now: state running. */
+void instance_works(struct nf_instance *instance);
 
 /* The document's live fields have changed. */
 void instance_update(struct nf_instance *instance, json_t *object);

@@ -70,6 +70,7 @@ static struct session *session_new(int fd)
 	if (!session)
 		return NULL;
 	session->fd = fd;
+	session->awaited = NETVM_MESSAGE_HELLO;
 	session->peer_pidfd = session->channel_fd = -1;
 	memset(session->bell, -1, sizeof(session->bell));
 	memset(session->worker_fd, -1, sizeof(session->worker_fd));
@@ -223,6 +224,7 @@ static int session_join(struct session *session, const char *name, const struct 
 		.features = features,
 		.standby = grant->standby,
 		.stock_quota = grant->stock_words,
+		.parked = grant->parked,
 	};
 
 	for (unsigned i = 0; i < NETVM_QUEUES_MAX; i++)
@@ -241,6 +243,10 @@ int session_ready(struct session *session, struct engine *engine, const struct n
 
 	if (stock_words == 0)
 		features &= ~(uint32_t)NETVM_FEATURE_STOCK;
+	/* A guest has no socket to hand state over by. */
+	if (session->complete)
+		features &= ~(uint32_t)NETVM_FEATURE_STATE;
+	session->features = features;
 	if (stock_words < NETVM_RING_WORDS_MIN)
 		stock_words = NETVM_RING_WORDS_MIN;
 	session->engine = engine;
@@ -312,6 +318,25 @@ int session_send_ready(const struct session *session, const struct buffer_pool *
 	for (unsigned i = 0; i < session->layout.n_workers; i++)
 		fds[n++] = session->worker_fd[i];
 	return session_send(session, NETVM_MESSAGE_READY, pool->size_bytes, fds, n);
+}
+
+int session_ask(struct session *session, uint32_t type, uint64_t value, int fd)
+{
+	session->awaited = type == NETVM_MESSAGE_SAVE ? NETVM_MESSAGE_SAVED : NETVM_MESSAGE_LOADED;
+	return session_send(session, type, value, &fd, 1);
+}
+
+bool session_has_state(const struct session *session)
+{
+	return session->features & NETVM_FEATURE_STATE;
+}
+
+bool session_beats(const struct session *session)
+{
+	for (unsigned q = 0; q < session->layout.n_queues; q++)
+		if (__atomic_load_n(&session->channel->queue[q].heartbeat, __ATOMIC_RELAXED) == 0)
+			return false;
+	return true;
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

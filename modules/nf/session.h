@@ -16,7 +16,9 @@ struct session {
 	struct event *event;
 	pid_t peer_pid;
 	uid_t peer_uid;
-	int peer_pidfd; /* -1: unknown */
+	uint32_t features; /* granted */
+	uint32_t awaited;  /* the message that may come: HELLO, an answer to session_ask(), or 0 */
+	int peer_pidfd;    /* -1: unknown */
 
 	int channel_fd;
 	bool complete; /* the channel has its full size and doorbells from the start: a guest's */

@@ -41,6 +41,16 @@ bool instance_stands_by(const struct nf_instance *instance)
 	return instance->session && engine_nf_stands_by(session_nf(instance->session));
 }
 
+static void add_session(struct counters *sum, const struct nf_instance *instance)
+{
+	struct counters counters;
+
+	if (!instance->session)
+		return;
+	engine_nf_counters(instance->manager->engine, session_nf(instance->session), &counters);
+	counters_add(sum, &counters);
+}
+
 json_t *instance_stats(const struct nf_instance *instance)
 {
 	const struct nf_settings *settings = &instance->settings;
@@ -48,8 +58,9 @@ json_t *instance_stats(const struct nf_instance *instance)
 	struct counters sum = {0};
 	json_t *object;
 
-	if (instance->session)
-		engine_nf_counters(instance->manager->engine, session_nf(instance->session), &sum);
+	add_session(&sum, instance);
+	if (instance->predecessor)
+		add_session(&sum, instance->predecessor);
 	counters_add(&sum, &instance->past);
 	object = counters_value(&sum);
 	put(object, "injected", sum.injected);

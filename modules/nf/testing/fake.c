@@ -140,6 +140,22 @@ bool engine_nf_stands_by(const struct nf *nf)
 	return fake.stands_by;
 }
 
+void engine_nf_replace(struct engine *engine, struct nf *from, struct nf *to, bool hold)
+{
+	(void)engine;
+	fake.replaced++;
+	fake.from = from;
+	fake.to = to;
+	fake.held = hold;
+}
+
+void engine_nf_release(struct engine *engine, struct nf *to)
+{
+	(void)engine;
+	assert_ptr_equal(to, fake.to);
+	fake.held = false;
+}
+
 unsigned engine_faults(struct engine *engine, struct nf **nfs, unsigned max)
 {
 	(void)engine;
@@ -160,8 +176,8 @@ void engine_nf_counters(struct engine *engine, const struct nf *nf, struct count
 void engine_nf_load(struct engine *engine, const struct nf *nf, struct nf_load *load)
 {
 	(void)engine;
-	(void)nf;
-	*load = (struct nf_load){.rx_ring_words = 2048};
+	*load = (struct nf_load){
+		.rx_ring_words = 2048, .owned_pkts = nf == fake.from ? fake.in_flight : 0};
 }
 
 int engine_service_create(struct engine *engine, const char *name, struct buffer_pool *pool,

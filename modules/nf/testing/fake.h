@@ -25,6 +25,10 @@ struct fake {
 	struct netvm_layout layout;
 	char name[NETVM_NAME_BYTES];
 	struct nf *last;               /* made by the last attach */
+	unsigned replaced;             /* calls of engine_nf_replace() */
+	struct nf *from, *to;          /* of the last one */
+	bool held;                     /* `to` is, still */
+	uint32_t in_flight;            /* of `from` */
 	bool hangs;                    /* nothing of an NF moves any more ... */
 	unsigned hung_queue;           /* ... and this queue has packets */
 	uint64_t n_pulses;             /* looks at NFs that moved */

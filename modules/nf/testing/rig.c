@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "manager/store.h"
 #include "modules/nf/instance.h"
 #include "modules/nf/nf.h"
 #include "modules/nf/testing/client.h"
@@ -25,6 +26,8 @@ struct manager rig_manager;
 char rig_run_dir[PATH_MAX], rig_nf_socket[PATH_MAX];
 
 static json_t *document;
+static json_t *previous; /* while an upgrade waits to be confirmed */
+struct rig_upgrade rig_upgrade;
 static char actor[PATH_MAX];
 static unsigned fds_before;
 
@@ -175,7 +178,11 @@ static void short_times(void)
 		.drain_ms = 7,
 		.backoff_min_ms = 1,
 		.backoff_max_ms = 8,
-		.steady_ms = 9000};
+		.steady_ms = 9000,
+		.patience_ms = 9000,
+		.state_ms = 9000,
+		.probation_ms = 0};
+	rig_upgrade = (struct rig_upgrade){0};
 }
 
 int rig_setup(void **state)
@@ -207,6 +214,8 @@ int rig_teardown(void **state)
 	event_base_free(rig_manager.base);
 	close(rig_manager.notify_fd);
 	json_decref(document);
+	json_decref(previous);
+	previous = NULL;
 	assert_true(rig_no_children(NULL));
 	assert_int_equal(fake.services, 0);
 	assert_int_equal(fake.attached, fake.detached);
@@ -248,4 +257,89 @@ int rig_restart(const char *name, struct error *error)
 	json_decref(params);
 	json_decref(result);
 	return rc;
+}
+
+/* ---- nf.upgrade, and the store it goes through ----------------------------------------------- */
+
+int rig_start_upgrade(json_t *params, struct error *error)
+{
+	json_t *result = NULL;
+	int rc;
+
+	if (!json_object_get(params, "probation_ms"))
+		json_object_set_new(params, "probation_ms", json_integer(0));
+	rc = nf_module.methods[1].call((struct rpc_request *)&rig_upgrade, params, &result, error);
+	json_decref(params);
+	return rc;
+}
+
+static bool is_answered(void *arg)
+{
+	(void)arg;
+	return rig_upgrade.answered || rig_upgrade.refusal.code;
+}
+
+void rig_await_upgrade(void)
+{
+	fake_loop_until(rig_manager.base, is_answered, NULL);
+}
+
+int store_patch(const json_t *patch, unsigned confirm_s, json_t **changes, struct error *error)
+{
+	const json_t *change = json_array_get(patch, 0);
+	json_t *next = json_deep_copy(document), *before = json_incref(document);
+	json_t *object = json_object_get(json_object_get(next, "nfs"), value_text(change, "name"));
+	int rc;
+
+	assert_true(confirm_s > 0);
+	json_object_update(object, json_object_get(change, "value"));
+	*changes = json_equal(next, document) ? json_array() : json_pack("[O]", change);
+	rc = rig_apply(next, error);
+	if (rc == 0 && json_array_size(*changes) > 0)
+		previous = before;
+	else
+		json_decref(before);
+	return rc;
+}
+
+bool store_waits(void)
+{
+	return previous != NULL;
+}
+
+int store_confirm(struct error *error)
+{
+	(void)error;
+	json_decref(previous);
+	previous = NULL;
+	rig_upgrade.confirmed++;
+	return 0;
+}
+
+int store_rollback(json_t **changes, struct error *error)
+{
+	json_t *back = previous;
+
+	previous = NULL;
+	*changes = json_array();
+	return rig_apply(back, error);
+}
+
+void rpc_answer(struct rpc_request *request, json_t *result)
+{
+	(void)request;
+	json_decref(result);
+	rig_upgrade.answered = true;
+}
+
+void rpc_refuse(struct rpc_request *request, const struct error *error)
+{
+	(void)request;
+	rig_upgrade.refusal = *error;
+}
+
+void rpc_on_cancel(
+	struct rpc_request *request, void (*cancel)(struct rpc_request *, void *), void *arg)
+{
+	(void)request, (void)cancel, (void)arg;
 }

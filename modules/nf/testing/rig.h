@@ -37,6 +37,17 @@ json_t *rig_one(const char *name, json_t *fields);
 int rig_apply(json_t *next, struct error *error);
 void rig_apply_ok(json_t *next);
 
+/* The method nf.upgrade with these parameters (taken over). The answer comes later: rig_upgrade. */
+int rig_start_upgrade(json_t *params, struct error *error);
+struct rig_upgrade {
+	bool answered;        /* well */
+	struct error refusal; /* code not 0: badly */
+	unsigned confirmed;   /* calls of store_confirm() */
+};
+extern struct rig_upgrade rig_upgrade;
+/* Until it is answered. */
+void rig_await_upgrade(void);
+
 /* The method nf.restart. */
 int rig_restart(const char *name, struct error *error);
 
