@@ -26,6 +26,9 @@ void print_changes(struct cli *cli, const struct call *call, const json_t *resul
 void print_checked(struct cli *cli, const struct call *call, const json_t *result);
 void print_done(struct cli *cli, const struct call *call, const json_t *result);
 int params_nf(struct cli *cli, const struct call *call, json_t *params);
+/* The daemon has another current folder: a full path to send, new reference; NULL with cli->fault.
+ */
+json_t *path_from_here(struct cli *cli, const char *file);
 /* Point an error of the daemon about a FILE at the line it is about. */
 void blame_file(struct cli *cli, const struct call *call);
 
@@ -37,6 +40,9 @@ int run_events(struct cli *cli, const struct call *call);
 
 /* trace.c: the way of packets */
 int run_trace(struct cli *cli, const struct call *call);
+
+/* upgrade.c */
+int run_upgrade(struct cli *cli, const struct call *call);
 
 /* help.c, complete.c, doctor.c, nf_new.c */
 int run_help(struct cli *cli, const struct call *call);

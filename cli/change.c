@@ -132,19 +132,26 @@ void blame_file(struct cli *cli, const struct call *call)
 		*tab = ' '; /* one column wide, or the caret would be off */
 }
 
-/* The daemon has another current folder: send a full path. */
+json_t *path_from_here(struct cli *cli, const char *file)
+{
+	char folder[PATH_MAX] = "";
+
+	if (file[0] != '/' && !getcwd(folder, sizeof(folder))) {
+		fault_other(&cli->fault, FAULT_FAILED, "give a path that begins with /",
+			"the current folder has no name: %s", strerror(errno));
+		return NULL;
+	}
+	return json_sprintf("%s%s%s", folder, folder[0] ? "/" : "", file);
+}
+
 int params_save(struct cli *cli, const struct call *call, json_t *params)
 {
 	const char *file = call_arg(call, "FILE");
-	char folder[PATH_MAX] = "";
+	json_t *path = file ? path_from_here(cli, file) : NULL;
 
-	if (!file)
-		return 0;
-	if (file[0] != '/' && !getcwd(folder, sizeof(folder)))
-		return fault_other(&cli->fault, FAULT_FAILED, "give a path that begins with /",
-			"the current folder has no name: %s", strerror(errno));
-	return json_object_set_new(
-		params, "path", json_sprintf("%s%s%s", folder, folder[0] ? "/" : "", file));
+	if (!path)
+		return file ? -EINVAL : 0;
+	return json_object_set_new(params, "path", path);
 }
 
 /* ---- results --------------------------------------------------------------------------------- */

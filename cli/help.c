@@ -13,11 +13,25 @@
  */
 
 /* What follows "usage: " for a command. */
-static const char *usage_of(
-	const struct command *command, const json_t *section, char *text, size_t size)
+static char *usage_of(const struct command *command, const json_t *section, char *text, size_t size)
 {
 	command_usage(command, section, text, size);
 	return text + strlen("usage: ");
+}
+
+#define OVERVIEW_COLUMNS 60
+
+/* In the overview a long line ends in dots, in front of one of its options. */
+static char *shorten(char *usage)
+{
+	char *cut = usage;
+
+	if (strlen(usage) <= OVERVIEW_COLUMNS)
+		return usage;
+	for (char *at = usage; (at = strstr(at, " [")) && at - usage <= OVERVIEW_COLUMNS - 4; at++)
+		cut = at;
+	strcpy(cut, " ...");
+	return usage;
 }
 
 static void list_commands(struct cli *cli, const bool live[COMMANDS_MAX], const json_t *section)
@@ -29,7 +43,8 @@ static void list_commands(struct cli *cli, const bool live[COMMANDS_MAX], const 
 		if (!live[i] || commands[i].hidden)
 			continue;
 		table_cell(table, COLOUR_NONE, "%s",
-			usage_of(&commands[i], section, usage, sizeof(usage)) + strlen("netvm "));
+			shorten(usage_of(&commands[i], section, usage, sizeof(usage))) +
+				strlen("netvm "));
 		table_cell(table, COLOUR_NONE, "%s", commands[i].help);
 	}
 	table_end(table, cli->out, cli->colour);

@@ -55,7 +55,8 @@ static const struct {
 	{"top -n", "2:2+0: --count needs COUNT"},
 	{"top -x", "2:1+2: \"-x\" is not an option"},
 	{"top --con", "2:2+0: --confirm needs SECONDS"},
-	{"top --co", "2:1+4: \"--co\" is ambiguous (it could be --confirm or --count)"},
+	{"top --co", "2:1+4: \"--co\" is ambiguous (it could be --confirm, --command or "
+		     "--count)"},
 	{"stats -n 3", "2:2+1: --count has no meaning here"},
 	{"events --follow=x", "2:1+2: --follow takes no value"},
 	{"port set --help", "help COMMAND:port COMMAND:set --help="},

@@ -177,7 +177,7 @@ class Completion(WithDaemon):
     CASES = (
         (["sh"], ["show"]),
         (["po"], ["port"]),
-        (["nf", ""], ["show", "add", "set", "del", "new", "restart"]),
+        (["nf", ""], ["show", "add", "set", "del", "new", "restart", "upgrade"]),
         (["engine", ""], ["show", "set"]),
         (["config", "c"], ["check", "confirm"]),
         (["show", "p"], ["ports"]),

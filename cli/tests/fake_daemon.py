@@ -135,6 +135,15 @@ def nf_restart(params):
     return {}
 
 
+def nf_upgrade(params):
+    if params.get("binary") == "/broken":
+        refuse("ECANCELED", "binary", "the new NF fw failed: exited with status 3",
+               "the one before is back")
+    return {"name": params["name"], "state_bytes": 4096, "changes": [
+        {"op": "set", "path": "nfs.fw.command", "old": "netvm-firewall", "new": params["binary"],
+         "effect": "recreate"}]}
+
+
 def stats_get(_):
     """Each answer is a second and 1000 packets after the one before."""
     STATS["uptime_ns"] += 10**9
@@ -197,6 +206,7 @@ METHODS = {
     "guard.show": lambda params: GUARD,
     "guard.clear": lambda params: {},
     "trace.run": trace_run,
+    "nf.upgrade": nf_upgrade,
     "daemon.info": lambda params: {"version": "0.1.0", "pid": 1, "abi": 1, "dpdk": "DPDK 22.11.11"},
 }
 
