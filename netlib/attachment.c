@@ -55,15 +55,18 @@ static int name_copy(const char *field, const char *text, char name[NETVM_NAME_B
 	return 0;
 }
 
-static int hello_make(const struct netvm_options *options, struct netvm_hello *hello)
+static int hello_make(const struct transport_ops *ops, const struct netvm_options *options,
+	struct netvm_hello *hello)
 {
+	bool state = ops->hear && (options->save || options->load);
 	const char *service = option_text(options->service, "NETVM_SERVICE", "");
 	int result;
 
 	*hello = (struct netvm_hello){
 		.abi_version = NETVM_ABI_VERSION,
 		.features = (options->meta ? NETVM_FEATURE_META : 0u) |
-			    (options->stock ? NETVM_FEATURE_STOCK : 0u),
+			    (options->stock ? NETVM_FEATURE_STOCK : 0u) |
+			    (state ? NETVM_FEATURE_STATE : 0u),
 		.n_queues = options->n_queues ? options->n_queues : 1,
 		.pid = (uint32_t)getpid(),
 	};
@@ -128,7 +131,7 @@ static int answer_read(const struct netvm_channel *channel, const struct netvm_h
 	if (answer->abi_version != NETVM_ABI_VERSION)
 		return failure_set(EPROTONOSUPPORT, "the daemon chose ABI version %u, not %u",
 			answer->abi_version, NETVM_ABI_VERSION);
-	if (hello->features & ~answer->features)
+	if (hello->features & ~(answer->features | NETVM_FEATURE_STATE))
 		return failure_set(EPROTONOSUPPORT, "the daemon grants '%s' no %s", hello->name,
 			hello->features & ~answer->features & NETVM_FEATURE_STOCK
 				? "stock of empty buffers"
@@ -302,7 +305,7 @@ int attachment_open(const struct transport_ops *ops, const char *address,
 {
 	struct attachment *attachment;
 	struct netvm_hello hello;
-	int result = hello_make(options, &hello);
+	int result = hello_make(ops, options, &hello);
 
 	if (result < 0)
 		return result;
@@ -314,6 +317,9 @@ int attachment_open(const struct transport_ops *ops, const char *address,
 		stop_leave();
 		return failure_set(ENOMEM, "no memory to attach");
 	}
+	attachment->hooks.save = options->save;
+	attachment->hooks.load = options->load;
+	attachment->hooks.arg = options->arg;
 	attachment->transport = (struct transport){.ops = ops, .channel_fd = -1, .host_fd = -1};
 	result = ops->open(&attachment->transport, address);
 	if (result == 0)
@@ -331,6 +337,7 @@ void attachment_close(struct attachment *attachment)
 {
 	if (!attachment)
 		return;
+	attachment->hooks = (struct netvm_options){0}; /* too late to be asked */
 	for (unsigned i = 0; i < attachment->n_queues; i++) {
 		netvm_flush(&attachment->queue[i]->nf);
 		queue_settle(attachment->queue[i]);
@@ -359,13 +366,16 @@ int attachment_attach(const struct netvm_options *options, struct attachment **a
 
 int netvm_attach(const struct netvm_options *options, struct netvm **nf)
 {
+	struct netvm_options own = *options;
 	struct attachment *attachment;
 	int result;
 
+	own.save = NULL; /* nobody could call them */
+	own.load = NULL;
 	if (options->n_queues > 1)
 		return failure_set(EINVAL, "n_queues: netvm_attach() gives one queue, not %u",
 			options->n_queues);
-	result = attachment_attach(options, &attachment);
+	result = attachment_attach(&own, &attachment);
 	if (result == 0)
 		*nf = &attachment->queue[0]->nf;
 	return result;

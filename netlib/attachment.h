@@ -65,9 +65,10 @@ struct attachment {
 	struct transport transport;
 	struct netvm_channel *channel; /* transport's */
 	struct netvm_layout layout;
-	uint32_t features;  /* granted */
-	uint8_t *worker_of; /* which worker a buffer came from; NULL with one worker */
-	int lost;           /* the host is gone or broke the contract */
+	uint32_t features;          /* granted */
+	uint8_t *worker_of;         /* which worker a buffer came from; NULL with one worker */
+	int lost;                   /* the host is gone or broke the contract */
+	struct netvm_options hooks; /* `save`, `load` and `arg` of netvm_run(), or nothing */
 	char name[NETVM_NAME_BYTES];
 	unsigned n_queues;
 	struct netvm_private *queue[NETVM_QUEUES_MAX];
@@ -126,6 +127,11 @@ void wait_events(struct netvm_private *queue);
 
 /* The host asked this NF to stop. */
 bool wait_stop_asked(const struct netvm_private *queue);
+
+/* ---- state.c: called on the queue's thread ------------------------------------------------- */
+
+/* The host's descriptor is readable: false when that is its end; what it said is done. */
+bool state_host_is_there(struct netvm_private *queue);
 
 static inline uint64_t clock_ns(void)
 {

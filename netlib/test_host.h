@@ -147,6 +147,10 @@ unsigned test_host_grant(
 /* Set control bits and wake all queues. */
 void test_host_control(struct test_host *host, uint32_t control);
 
+/* Say something after READY, with a descriptor; take the answer. 0 or -errno. */
+int test_host_say(struct test_host *host, enum netvm_message_type type, uint64_t value, int fd);
+int test_host_hear(struct test_host *host, struct netvm_message *message);
+
 /* Wait until the queue sleeps; false after ten seconds. */
 bool test_host_sleeps(const struct test_host *host, unsigned queue);
 uint32_t test_host_in_flight(const struct test_host *host); /* buffers the NF owns */

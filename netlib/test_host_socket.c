@@ -149,3 +149,17 @@ int test_host_socket_handshake(struct test_host *host)
 		return shutdown(host->connection, SHUT_RDWR);
 	return host->options.refusal ? refuse(host) : answer(host);
 }
+
+int test_host_say(struct test_host *host, enum netvm_message_type type, uint64_t value, int fd)
+{
+	return message_send(host->connection, (uint16_t)type, value, &fd, 1);
+}
+
+int test_host_hear(struct test_host *host, struct netvm_message *message)
+{
+	ssize_t n = recv(host->connection, message, sizeof(*message), 0);
+
+	if (n != sizeof(*message))
+		return n < 0 ? -errno : -ECONNRESET;
+	return 0;
+}

@@ -41,6 +41,14 @@ struct transport_ops {
 	 */
 	void (*grant)(
 		struct transport *transport, enum netvm_destination_kind kind, const char *name);
+	/*
+	 * What the host says after READY; all three NULL: it cannot. `waits`: 1 when a message is
+	 * there, 0 when none is, -1 when the host is gone. `hear`: take it, SAVE or LOAD, with the
+	 * descriptor that comes along. `say`: the answer.
+	 */
+	int (*waits)(struct transport *transport);
+	int (*hear)(struct transport *transport, uint32_t *type, uint64_t *value, int *fd);
+	int (*say)(struct transport *transport, uint32_t type, uint64_t value);
 	void (*close)(struct transport *transport);
 };
 

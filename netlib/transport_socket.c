@@ -187,16 +187,17 @@ fail:
 	return result;
 }
 
-static int hello_send(int fd)
+static int socket_say(struct transport *transport, uint32_t type, uint64_t value)
 {
-	const struct netvm_message hello = {
+	const struct netvm_message message = {
 		.magic = NETVM_SOCKET_MAGIC,
-		.type = NETVM_MESSAGE_HELLO,
+		.type = (uint16_t)type,
+		.value = value,
 	};
 
-	if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) == sizeof(hello))
+	if (send(transport->host_fd, &message, sizeof(message), MSG_NOSIGNAL) == sizeof(message))
 		return 0;
-	return failure_set(ECONNRESET, "the daemon closed the connection while attaching");
+	return failure_set(ECONNRESET, "the daemon closed the connection");
 }
 
 /* The descriptors of READY, in the order of abi/socket.h, become the transport's. */
@@ -227,7 +228,7 @@ static int ready_take(struct transport *transport, struct received *received, un
 static int socket_greet(struct transport *transport, unsigned n_queues)
 {
 	struct received received;
-	int result = hello_send(transport->host_fd);
+	int result = socket_say(transport, NETVM_MESSAGE_HELLO, 0);
 
 	if (result == 0)
 		result = socket_receive(transport->host_fd, &received);
@@ -242,6 +243,33 @@ static int socket_greet(struct transport *transport, unsigned n_queues)
 	return result;
 }
 
+static int socket_waits(struct transport *transport)
+{
+	uint8_t byte;
+	ssize_t n = recv(transport->host_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n > 0)
+		return 1;
+	return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+}
+
+static int socket_hear(struct transport *transport, uint32_t *type, uint64_t *value, int *fd)
+{
+	struct received received;
+	int result = socket_receive(transport->host_fd, &received);
+
+	if (result < 0)
+		return result;
+	*type = received.message.type;
+	*value = received.message.value;
+	if (received.n_fds != 1 || (*type != NETVM_MESSAGE_SAVE && *type != NETVM_MESSAGE_LOAD)) {
+		received_close(&received);
+		return failure_set(EPROTO, "the daemon sent message type %u", *type);
+	}
+	*fd = received.fd[0];
+	return 0;
+}
+
 static void socket_ring(struct transport *transport, unsigned worker)
 {
 	const uint64_t one = 1;
@@ -254,5 +282,8 @@ const struct transport_ops transport_socket = {
 	.open = socket_open,
 	.greet = socket_greet,
 	.ring = socket_ring,
+	.waits = socket_waits,
+	.hear = socket_hear,
+	.say = socket_say,
 	.close = socket_close,
 };

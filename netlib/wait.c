@@ -77,7 +77,8 @@ void wait_events(struct netvm_private *queue)
 	int n = epoll_wait(queue->wait_fd, event, 3, 0);
 
 	for (int i = 0; i < n; i++) {
-		bool gone = event[i].data.fd == queue->attachment->transport.host_fd;
+		bool gone = event[i].data.fd == queue->attachment->transport.host_fd &&
+			    !state_host_is_there(queue);
 
 		if (event[i].data.fd == doorbell(queue))
 			gone = doorbell_clear(event[i].data.fd) == 0; /* nobody can ring it */

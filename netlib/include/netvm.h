@@ -49,6 +49,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <netvm/abi/descriptor.h>
 #include <netvm/abi/channel.h>
@@ -106,6 +107,24 @@ struct netvm_options {
 	bool stock;        /* ask for empty buffers: needed by netvm_alloc() and netvm_clone() */
 	bool busy;         /* poll instead of sleeping */
 	bool reattach;     /* when the host goes away, attach again instead of returning */
+	/*
+	 * Handing over to a successor (`netvm nf upgrade`, `nf restart`), so that connections,
+	 * counters and the like survive. Both are called by netvm_run() on the thread of queue 0
+	 * while the NF has no packets; `nf` is queue 0, and ticks of other queues may run
+	 * meanwhile. Not in guests.
+	 *
+	 * save: write what the successor needs, at most 256 MiB. Go on as you were afterwards:
+	 * should the successor fail, the packets come back. Not 0, or a failed write: the successor
+	 * starts without. load: called after `start` of all queues and before the first packet,
+	 * unless there is nothing to load. The state is gone when it returns. It may come from
+	 * another version of the program, and from one that was broken into: check every length and
+	 * value. Not 0: this NF cannot go on with it, and its predecessor goes on instead; return 0
+	 * to start without.
+	 *
+	 * Traffic waits meanwhile, in a ring of limited size, for a few seconds at most: be quick.
+	 */
+	int (*save)(struct netvm *nf, FILE *state, void *arg);
+	int (*load)(struct netvm *nf, const void *state, size_t n_bytes, void *arg);
 };
 
 /* ---- running ------------------------------------------------------------------------------ */
@@ -163,7 +182,8 @@ int netvm_replay(const struct netvm_options *options, const char *in, const char
 
 /* ---- a loop of your own ------------------------------------------------------------------- */
 
-/* Attach with options (burst, start, tick unused; n_queues at most 1). Errors as netvm_run(). */
+/* Attach with options (burst, start, tick, save, load unused; n_queues at most 1). Errors as
+ * netvm_run(). */
 int netvm_attach(const struct netvm_options *options, struct netvm **nf);
 
 /*

@@ -269,26 +269,25 @@ static enum conntrack_timeout tcp_timeout(unsigned progress)
 	}
 }
 
+static enum conntrack_timeout timeout_of(uint8_t protocol, unsigned progress)
+{
+	switch (protocol) {
+	case NETVM_PROTO_TCP:
+		return tcp_timeout(progress);
+	case NETVM_PROTO_UDP:
+		return progress == ANSWERED ? TIMEOUT_UDP : TIMEOUT_UDP_NEW;
+	case NETVM_PROTO_ICMP:
+	case NETVM_PROTO_ICMPV6:
+		return TIMEOUT_ICMP;
+	default:
+		return TIMEOUT_OTHER;
+	}
+}
+
 static uint32_t expiry(const struct conntrack_policy *policy, const struct conntrack_packet *packet,
 	unsigned progress)
 {
-	enum conntrack_timeout timeout;
-
-	switch (packet->key.protocol) {
-	case NETVM_PROTO_TCP:
-		timeout = tcp_timeout(progress);
-		break;
-	case NETVM_PROTO_UDP:
-		timeout = progress == ANSWERED ? TIMEOUT_UDP : TIMEOUT_UDP_NEW;
-		break;
-	case NETVM_PROTO_ICMP:
-	case NETVM_PROTO_ICMPV6:
-		timeout = TIMEOUT_ICMP;
-		break;
-	default:
-		timeout = TIMEOUT_OTHER;
-	}
-	return packet->now_s + policy->timeout_s[timeout];
+	return packet->now_s + policy->timeout_s[timeout_of(packet->key.protocol, progress)];
 }
 
 void conntrack_advance(const struct conntrack_policy *policy, const struct conntrack_packet *packet,
@@ -353,33 +352,100 @@ static unsigned progress_first(const struct conntrack_packet *packet)
 	return tcp_event(packet->tcp_flags) == SYN ? SYN_SENT : ESTABLISHED;
 }
 
-int conntrack_open(struct conntrack *conntrack, const struct conntrack_policy *policy,
-	const struct conntrack_packet *packet)
+/* The entry to fill for this key: the one it has, or one that gives way; NULL: no room. */
+static struct connection *claim(struct conntrack *conntrack, const struct netvm_flow_key *key,
+	uint32_t now_s, uint32_t **expires_s)
 {
-	uint64_t hash = key_hash(conntrack, &packet->key);
+	uint64_t hash = key_hash(conntrack, key);
 	struct bucket *bucket = hash_bucket(conntrack, hash);
 	struct conntrack_hit old;
 	unsigned at;
 
-	hit_find(conntrack, &packet->key, packet->now_s, &old);
+	hit_find(conntrack, key, now_s, &old);
 	if (old.connection) {
 		at = (unsigned)(old.connection - bucket->connection);
 	} else {
-		at = bucket_room(bucket, packet->now_s);
+		at = bucket_room(bucket, now_s);
 		if (at == BUCKET_CONNECTIONS) {
 			conntrack->counters.refused++;
-			return -ENOSPC;
+			return NULL;
 		}
-		if (bucket->tag[at] && !expired(bucket->expires_s[at], packet->now_s))
+		if (bucket->tag[at] && !expired(bucket->expires_s[at], now_s))
 			conntrack->counters.evicted++;
 	}
-	bucket->connection[at] = (struct connection){
+	bucket->tag[at] = hash_tag(hash);
+	*expires_s = &bucket->expires_s[at];
+	return &bucket->connection[at];
+}
+
+int conntrack_open(struct conntrack *conntrack, const struct conntrack_policy *policy,
+	const struct conntrack_packet *packet)
+{
+	struct connection *connection;
+	uint32_t *expires_s;
+
+	connection = claim(conntrack, &packet->key, packet->now_s, &expires_s);
+	if (!connection)
+		return -ENOSPC;
+	*connection = (struct connection){
 		.key = packet->key,
 		.progress = (uint8_t)progress_first(packet),
 	};
-	bucket->tag[at] = hash_tag(hash);
-	bucket->expires_s[at] = expiry(policy, packet, bucket->connection[at].progress);
+	*expires_s = expiry(policy, packet, connection->progress);
 	conntrack->counters.opened++;
+	return 0;
+}
+
+/* ---- handing over -------------------------------------------------------------------------- */
+
+bool conntrack_next(const struct conntrack *conntrack, uint32_t now_s, uint32_t *at,
+	struct conntrack_record *record)
+{
+	for (; *at / BUCKET_CONNECTIONS <= conntrack->mask; (*at)++) {
+		const struct bucket *bucket = &conntrack->buckets[*at / BUCKET_CONNECTIONS];
+		unsigned i = *at % BUCKET_CONNECTIONS;
+
+		if (!bucket->tag[i] || expired(bucket->expires_s[i], now_s))
+			continue;
+		*record = (struct conntrack_record){
+			.key = bucket->connection[i].key,
+			.back_isn = bucket->connection[i].back_isn,
+			.left_s = bucket->expires_s[i] - now_s,
+			.progress = bucket->connection[i].progress,
+		};
+		(*at)++;
+		return true;
+	}
+	return false;
+}
+
+bool conntrack_is_record(const struct conntrack_record *record)
+{
+	const struct netvm_flow_key *key = &record->key;
+	bool tcp = key->protocol == NETVM_PROTO_TCP;
+
+	return (key->family == 4 || key->family == 6) && key->vlan_tci <= 0xfff && key->pad == 0 &&
+	       (tcp ? record->progress < TCP_PROGRESS
+		    : record->progress == UNANSWERED || record->progress == ANSWERED) &&
+	       record->left_s > 0;
+}
+
+int conntrack_restore(struct conntrack *conntrack, const struct conntrack_policy *policy,
+	const struct conntrack_record *record, uint32_t now_s)
+{
+	uint32_t left_s = policy->timeout_s[timeout_of(record->key.protocol, record->progress)];
+	struct connection *connection;
+	uint32_t *expires_s;
+
+	connection = claim(conntrack, &record->key, now_s, &expires_s);
+	if (!connection)
+		return -ENOSPC;
+	*connection = (struct connection){
+		.key = record->key,
+		.progress = record->progress,
+		.back_isn = record->back_isn,
+	};
+	*expires_s = now_s + (record->left_s < left_s ? record->left_s : left_s);
 	return 0;
 }
 

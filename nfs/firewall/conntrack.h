@@ -100,6 +100,27 @@ int conntrack_open(struct conntrack *conntrack, const struct conntrack_policy *p
 bool conntrack_knows(
 	const struct conntrack *conntrack, const struct netvm_flow_key *key, uint32_t now_s);
 
+/* A connection on its way to a successor of this firewall. */
+struct conntrack_record {
+	struct netvm_flow_key key; /* of the caller's packets */
+	uint32_t back_isn;
+	uint32_t left_s; /* until it expires */
+	uint8_t progress;
+	uint8_t queue; /* the caller's */
+	uint8_t pad[2];
+};
+
+/* The next connection from *at (0 at first) on that has not expired. False: that was the last. */
+bool conntrack_next(const struct conntrack *conntrack, uint32_t now_s, uint32_t *at,
+	struct conntrack_record *record);
+
+/* Could conntrack_next() have made this? Whatever it is, nothing in it is trusted further. */
+bool conntrack_is_record(const struct conntrack_record *record);
+
+/* A good record; it lives no longer than `policy` gives it. -ENOSPC: no room. */
+int conntrack_restore(struct conntrack *conntrack, const struct conntrack_policy *policy,
+	const struct conntrack_record *record, uint32_t now_s);
+
 void conntrack_counters(const struct conntrack *conntrack, struct conntrack_counters *counters);
 
 /* Connections not expired; reads one line per bucket. */

@@ -301,6 +301,88 @@ static void established_tcp_is_never_replaced(void **state)
 	assert_int_equal(conntrack_open(table, &policy, &extra), 0);
 }
 
+/* Into a fresh table, as a successor does; how many there were. */
+static unsigned move_all(uint32_t now_s)
+{
+	struct conntrack *old = table;
+	struct conntrack_record record;
+	unsigned n = 0;
+	uint32_t at = 0;
+
+	assert_int_equal(conntrack_create(4096, &table), 0);
+	for (; conntrack_next(old, now_s, &at, &record); n++) {
+		assert_true(conntrack_is_record(&record));
+		assert_int_equal(conntrack_restore(table, &policy, &record, now_s), 0);
+	}
+	conntrack_destroy(old);
+	return n;
+}
+
+static void connections_survive_a_move(void **state)
+{
+	struct conntrack_packet udp = packet_of(NETVM_PROTO_UDP, 5, false, 0, 100);
+	struct conntrack_packet answer = packet_of(NETVM_PROTO_UDP, 5, true, 0, 101);
+
+	(void)state;
+	handshake(100);
+	pass(&udp);
+	assert_int_equal(move_all(100), 2);
+	assert_int_equal(conntrack_count(table, 100), 2);
+	assert_int_equal(pass_tcp(true, ACK, 101), STATE_ESTABLISHED);
+	assert_int_equal(pass(&answer), STATE_ESTABLISHED);
+	assert_int_equal(pass_tcp(false, FIN | ACK, 102), STATE_ESTABLISHED);
+	/* They end as they would have; what has ended does not move. */
+	assert_true(known(102 + 239));
+	assert_false(known(102 + 240));
+	assert_int_equal(move_all(102 + 301), 0);
+}
+
+/* Moved in the middle of its handshake: the number it waits for moves, too. */
+static void a_handshake_survives_a_move(void **state)
+{
+	struct conntrack_packet wrong = packet_of(NETVM_PROTO_TCP, 1, false, ACK, 101);
+
+	(void)state;
+	pass_tcp(false, SYN, 100);
+	pass_tcp(true, SYN | ACK, 100);
+	assert_int_equal(move_all(100), 1);
+	wrong.tcp_ack++;
+	pass(&wrong);
+	assert_false(known(101 + 60));
+	pass_tcp(false, ACK, 102);
+	assert_true(known(102 + 7439));
+}
+
+static void bad_records(void **state)
+{
+	struct conntrack_record good, bad;
+	uint32_t at = 0;
+
+	(void)state;
+	handshake(100);
+	assert_true(conntrack_next(table, 100, &at, &good));
+	bad = good;
+	bad.progress = 7;
+	assert_false(conntrack_is_record(&bad));
+	bad = good;
+	bad.key.protocol = NETVM_PROTO_UDP; /* with TCP's progress */
+	assert_false(conntrack_is_record(&bad));
+	bad = good;
+	bad.key.family = 5;
+	assert_false(conntrack_is_record(&bad));
+	bad = good;
+	bad.key.vlan_tci = 0x1000;
+	assert_false(conntrack_is_record(&bad));
+	bad = good;
+	bad.left_s = 0;
+	assert_false(conntrack_is_record(&bad));
+	/* It cannot live longer than the rules let it. */
+	good.left_s = UINT32_MAX;
+	assert_true(conntrack_is_record(&good));
+	assert_int_equal(conntrack_restore(table, &policy, &good, 100), 0);
+	assert_false(known(100 + 7440));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +398,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_flood_replaces_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_nearest_to_its_end_goes_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(established_tcp_is_never_replaced, setup, teardown),
+		cmocka_unit_test_setup_teardown(connections_survive_a_move, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_handshake_survives_a_move, setup, teardown),
+		cmocka_unit_test_setup_teardown(bad_records, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

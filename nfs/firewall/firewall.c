@@ -20,6 +20,7 @@
 #include "common/background.h"
 #include "common/options.h"
 #include "common/outfile.h"
+#include "common/state.h"
 #include "firewall/cache.h"
 #include "firewall/conntrack.h"
 #include "firewall/inspect.h"
@@ -295,6 +296,102 @@ static int firewall_start(struct netvm *nf, void *arg)
 	return error;
 }
 
+/* ---- handing over -------------------------------------------------------------------------- */
+
+static const struct state_form state_form = {
+	.magic = "netvm-fw",
+	.version = 1,
+	.head_bytes = sizeof(uint32_t), /* how many queues there were */
+	.record_bytes = sizeof(struct conntrack_record),
+};
+
+static uint32_t n_queues(void)
+{
+	uint32_t n = 0;
+
+	while (n < NETVM_QUEUES_MAX && firewall.queue[n])
+		n++;
+	return n;
+}
+
+static int queue_save(const struct queue *queue, uint8_t number, uint32_t now_s, FILE *file)
+{
+	struct conntrack_record record;
+	uint32_t at = 0;
+
+	while (conntrack_next(queue->conntrack, now_s, &at, &record)) {
+		record.queue = number;
+		if (state_record(file, &state_form, &record))
+			return -EIO;
+	}
+	return 0;
+}
+
+/* Nobody changes connections meanwhile: there are no packets. */
+static int firewall_save(struct netvm *nf, FILE *file, void *arg)
+{
+	uint32_t now_s = (uint32_t)(monotonic_ns() / 1000000000), n = n_queues();
+	int error = state_begin(file, &state_form, &n);
+
+	(void)nf, (void)arg;
+	for (uint32_t i = 0; i < n && !error; i++)
+		error = queue_save(firewall.queue[i], (uint8_t)i, now_s, file);
+	return error;
+}
+
+/* With as many queues as before each connection has its own; else it may come to any. */
+static int record_load(const struct conntrack_record *record, bool same_queues, uint32_t now_s)
+{
+	uint32_t n = n_queues();
+	int error = 0;
+
+	for (uint32_t i = 0; i < n && !error; i++)
+		if (!same_queues || i == record->queue)
+			error = conntrack_restore(firewall.queue[i]->conntrack,
+				&firewall.ruleset->policy, record, now_s);
+	return error;
+}
+
+static int records_load(const uint8_t *records, size_t n, bool same_queues)
+{
+	uint32_t now_s = (uint32_t)(monotonic_ns() / 1000000000);
+	struct conntrack_record record;
+	size_t n_left_out = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&record, records + i * sizeof(record), sizeof(record));
+		if (!conntrack_is_record(&record))
+			return -EBADMSG;
+		n_left_out += record_load(&record, same_queues, now_s) != 0;
+	}
+	if (n_left_out)
+		fprintf(stderr, "netvm-firewall: %zu of %zu connections found no room\n",
+			n_left_out, n);
+	return 0;
+}
+
+/* Without rules about state there is nothing to know. */
+static int firewall_load(struct netvm *nf, const void *state, size_t n_bytes, void *arg)
+{
+	const uint8_t *records;
+	uint32_t n_before;
+	int error = 0;
+	size_t n;
+
+	(void)nf, (void)arg;
+	pthread_mutex_lock(&firewall.lock);
+	if (firewall.ruleset->stateful) {
+		error = state_read(state, n_bytes, &state_form, &n_before, &records, &n);
+		if (!error)
+			error = records_load(records, n, n_before == n_queues());
+		if (error)
+			fputs("netvm-firewall: these are not the connections of a firewall\n",
+				stderr);
+	}
+	pthread_mutex_unlock(&firewall.lock);
+	return error;
+}
+
 /* ---- the background thread ----------------------------------------------------------------- */
 
 static void queue_swap_rules(
@@ -438,8 +535,11 @@ static int firewall_main(int argc, char **argv)
 	if (background_start(&background))
 		return options_error(&options, "start", "no resources for a thread");
 	status = netvm_main(argc, argv,
-		&(struct netvm_options){
-			.burst = firewall_burst, .start = firewall_start, .meta = true});
+		&(struct netvm_options){.burst = firewall_burst,
+			.start = firewall_start,
+			.save = firewall_save,
+			.load = firewall_load,
+			.meta = true});
 	background_stop(&background);
 	if (firewall.stats_path)
 		stats_save();

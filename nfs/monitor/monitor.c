@@ -12,6 +12,7 @@
 #include "common/background.h"
 #include "common/options.h"
 #include "common/outfile.h"
+#include "common/state.h"
 #include "monitor/report.h"
 #include "monitor/tally.h"
 
@@ -79,6 +80,124 @@ static void monitor_burst(struct netvm *nf, struct netvm_packet *pkts, unsigned 
 	pthread_mutex_unlock(&tally->lock);
 }
 
+/* ---- handing over -------------------------------------------------------------------------- */
+
+struct head {
+	uint64_t start_ns;
+	uint64_t n_evicted;
+	struct tally_count protocol[TALLY_PROTOCOLS];
+};
+
+static const struct state_form state_form = {
+	.magic = "netvmmon",
+	.version = 1,
+	.head_bytes = sizeof(struct head),
+	.record_bytes = sizeof(struct tally_flow),
+};
+
+static void head_add(struct head *head, const struct tally *tally)
+{
+	head->n_evicted += tally->n_evicted;
+	for (unsigned i = 0; i < TALLY_PROTOCOLS; i++) {
+		head->protocol[i].pkts += tally->protocol[i].pkts;
+		head->protocol[i].bytes += tally->protocol[i].bytes;
+	}
+}
+
+static int tally_save(const struct tally *tally, FILE *file)
+{
+	for (uint32_t i = 0; i < tally->n_buckets; i++) {
+		for (unsigned k = 0; k < TALLY_BUCKET_FLOWS; k++) {
+			const struct tally_flow *flow = &tally->buckets[i].flow[k];
+
+			if (flow->forth.pkts && state_record(file, &state_form, flow))
+				return -EIO;
+		}
+	}
+	return 0;
+}
+
+/* Nobody counts meanwhile: there are no packets. */
+static int monitor_save(struct netvm *nf, FILE *file, void *arg)
+{
+	struct head head = {.start_ns = monitor.start_ns};
+	int error;
+
+	(void)nf, (void)arg;
+	for (unsigned i = 0; i < NETVM_QUEUES_MAX && monitor.tally[i]; i++)
+		head_add(&head, monitor.tally[i]);
+	error = state_begin(file, &state_form, &head);
+	for (unsigned i = 0; i < NETVM_QUEUES_MAX && monitor.tally[i] && !error; i++)
+		error = tally_save(monitor.tally[i], file);
+	return error;
+}
+
+/* Where the packets of a flow will be counted from now on is the queue that the host chooses. */
+static struct tally *tally_of(const struct netvm_flow_key *key)
+{
+	unsigned n = 0;
+
+	while (n < NETVM_QUEUES_MAX && monitor.tally[n])
+		n++;
+	return monitor.tally[(netvm_flow_hash(key) >> 16) % n];
+}
+
+static int flows_check(const uint8_t *records, size_t n, uint64_t now_ns)
+{
+	struct tally_flow flow;
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&flow, records + i * sizeof(flow), sizeof(flow));
+		if (!tally_is_flow(&flow, now_ns))
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+static void flows_load(const struct head *head, const uint8_t *records, size_t n)
+{
+	struct tally *first = monitor.tally[0];
+	struct tally_flow flow;
+
+	monitor.start_ns = head->start_ns;
+	pthread_mutex_lock(&first->lock);
+	first->n_evicted += head->n_evicted;
+	for (unsigned i = 0; i < TALLY_PROTOCOLS; i++) {
+		first->protocol[i].pkts += head->protocol[i].pkts;
+		first->protocol[i].bytes += head->protocol[i].bytes;
+	}
+	pthread_mutex_unlock(&first->lock);
+	for (size_t i = 0; i < n; i++) {
+		struct tally *tally;
+
+		memcpy(&flow, records + i * sizeof(flow), sizeof(flow));
+		tally = tally_of(&flow.key);
+		pthread_mutex_lock(&tally->lock);
+		tally_restore(tally, &flow);
+		pthread_mutex_unlock(&tally->lock);
+	}
+}
+
+/* Figures of before are not worth a failed start: without them it begins at nought. */
+static int monitor_load(struct netvm *nf, const void *state, size_t n_bytes, void *arg)
+{
+	uint64_t now_ns = monotonic_ns();
+	const uint8_t *records;
+	struct head head;
+	size_t n;
+
+	(void)nf, (void)arg;
+	if (state_read(state, n_bytes, &state_form, &head, &records, &n) ||
+		head.start_ns > now_ns || flows_check(records, n, now_ns))
+		fputs("netvm-monitor: these are not a monitor's figures; begins at nought\n",
+			stderr);
+	else
+		flows_load(&head, records, n);
+	return 0;
+}
+
+/* ---- reports ------------------------------------------------------------------------------- */
+
 static void report_print(FILE *file, void *arg)
 {
 	if (monitor.json)
@@ -118,7 +237,10 @@ int main(int argc, char **argv)
 	if (background_start(&background))
 		return options_error(&options, "start", "no resources for a thread");
 	status = netvm_main(argc, argv,
-		&(struct netvm_options){.burst = monitor_burst, .start = monitor_start});
+		&(struct netvm_options){.burst = monitor_burst,
+			.start = monitor_start,
+			.save = monitor_save,
+			.load = monitor_load});
 	background_stop(&background);
 	if (status == 0)
 		monitor_report(0, NULL);

@@ -131,6 +131,33 @@ static bool bucket_count(struct tally_bucket *bucket, const struct netvm_flow_ke
 	return false;
 }
 
+/* A place for a flow that has none yet. */
+static struct tally_flow *claim(struct tally *tally, struct tally_bucket *bucket)
+{
+	struct tally_flow *flow = bucket_room(bucket);
+
+	if (flow->forth.pkts)
+		tally->n_evicted++;
+	else
+		tally->n_flows++;
+	return flow;
+}
+
+bool tally_is_flow(const struct tally_flow *flow, uint64_t now_ns)
+{
+	return flow->forth.pkts > 0 && flow->first_ns <= flow->last_ns && flow->last_ns <= now_ns &&
+	       flow->key.vlan_tci <= 0xfff && flow->key.pad == 0;
+}
+
+void tally_restore(struct tally *tally, const struct tally_flow *flow)
+{
+	uint32_t hash = netvm_flow_hash(&flow->key);
+	struct tally_flow *place = claim(tally, &tally->buckets[hash & (tally->n_buckets - 1)]);
+
+	*place = *flow;
+	place->hash = hash;
+}
+
 void tally_packet(struct tally *tally, const struct netvm_flow_key *packet_key, uint32_t length,
 	uint64_t now_ns)
 {
@@ -143,11 +170,7 @@ void tally_packet(struct tally *tally, const struct netvm_flow_key *packet_key, 
 	count_add(&tally->protocol[protocol_of(&key)], length);
 	if (bucket_count(bucket, &key, hash, length, now_ns))
 		return;
-	flow = bucket_room(bucket);
-	if (flow->forth.pkts)
-		tally->n_evicted++;
-	else
-		tally->n_flows++;
+	flow = claim(tally, bucket);
 	*flow = (struct tally_flow){
 		.key = key,
 		.hash = hash,

@@ -14,6 +14,7 @@
 #define NFS_MONITOR_TALLY_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <netvm.h>
@@ -64,6 +65,12 @@ struct tally {
 /* Room for at least n_flows flows. -ENOMEM. */
 int tally_create(uint32_t n_flows, struct tally **tally);
 void tally_destroy(struct tally *tally);
+
+/* A good flow of another tally (see tally_is_flow()) goes on here; the totals stay. */
+void tally_restore(struct tally *tally, const struct tally_flow *flow);
+
+/* Could this be a flow that was counted until now? Nothing else in it is trusted. */
+bool tally_is_flow(const struct tally_flow *flow, uint64_t now_ns);
 
 /* Count a packet of `length` bytes with this key, seen now. */
 void tally_packet(

@@ -192,6 +192,34 @@ static void reports_print_every_kind_of_flow(void **state)
 	tally_destroy(tally);
 }
 
+static void flows_go_on_in_another_tally(void **state)
+{
+	struct netvm_flow_key back = key_of(99, 1, 2, 1);
+	struct tally *before = tally_of(64), *after = tally_of(64);
+	struct tally_flow flow;
+	static struct report report;
+
+	(void)state;
+	count_from(before, 1, 10);
+	for (uint32_t i = 0; i < before->n_buckets; i++)
+		if (before->buckets[i].flow[0].forth.pkts)
+			flow = before->buckets[i].flow[0];
+	assert_true(tally_is_flow(&flow, 10));
+	assert_false(tally_is_flow(&flow, 9));
+	flow.hash = 0; /* not taken on trust */
+	tally_restore(after, &flow);
+	tally_packet(after, &back, 60, 20);
+	collect(&report, after, 10, false);
+	assert_int_equal(report.n_top, 1);
+	assert_int_equal(report.top[0].forth.pkts, 1);
+	assert_int_equal(report.top[0].back.bytes, 60);
+	assert_int_equal(after->n_flows, 1);
+	flow.forth.pkts = 0;
+	assert_false(tally_is_flow(&flow, 10));
+	tally_destroy(before);
+	tally_destroy(after);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +229,7 @@ int main(void)
 		cmocka_unit_test(a_full_bucket_evicts_the_flow_silent_the_longest),
 		cmocka_unit_test(the_top_is_the_largest_in_order),
 		cmocka_unit_test(reports_print_every_kind_of_flow),
+		cmocka_unit_test(flows_go_on_in_another_tally),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
