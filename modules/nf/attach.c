@@ -13,16 +13,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "manager/events.h"
+#include "modules/nf/complaints.h"
 #include "modules/nf/hello.h"
 #include "modules/nf/session.h"
 
 #ifndef SO_PEERPIDFD /* Linux 6.5 */
 #define SO_PEERPIDFD 77
 #endif
-
-/* Complaints of strangers per second that become events; more are counted, not told. */
-#define COMPLAINTS_PER_S 10
 
 struct attach {
 	struct event_base *base;
@@ -34,39 +31,9 @@ struct attach {
 	int spare_fd; /* given up to accept and turn away one more when descriptors run out */
 	TAILQ_HEAD(, session) pending; /* oldest first */
 	unsigned n_pending;
-	struct timespec complaint_second;
-	unsigned complaints, complaints_untold;
+	struct complaints complaints;
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 };
-
-/* ---- complaints ------------------------------------------------------------------------------ */
-
-/* An event about a stranger, at a bounded rate: he must not be able to flush the others out. */
-static void complain(struct attach *attach, const char *object, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static void complain(struct attach *attach, const char *object, const char *format, ...)
-{
-	char text[256], more[48] = "";
-	struct timespec now;
-	va_list args;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	if (now.tv_sec != attach->complaint_second.tv_sec)
-		attach->complaints = 0;
-	attach->complaint_second = now;
-	if (attach->complaints++ >= COMPLAINTS_PER_S) {
-		attach->complaints_untold++;
-		return;
-	}
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	if (attach->complaints_untold)
-		snprintf(more, sizeof(more), " (%u more like this before)",
-			attach->complaints_untold);
-	attach->complaints_untold = 0;
-	events_add("nf-refused", object, "%s%s", text, more);
-}
 
 /* ---- pending connections --------------------------------------------------------------------- */
 
@@ -79,8 +46,9 @@ static void pending_remove(struct session *session)
 static void pending_drop(struct session *session, const char *why)
 {
 	if (why)
-		complain(session->attach, "", "connection of process %d (user %u) closed: %s",
-			session->peer_pid, session->peer_uid, why);
+		complain(&session->attach->complaints, "",
+			"connection of process %d (user %u) closed: %s", session->peer_pid,
+			session->peer_uid, why);
 	pending_remove(session);
 	session_destroy(session);
 }
@@ -126,7 +94,7 @@ static void session_answer_no(struct session *session, const struct netvm_hello 
 
 	if (refusal != NETVM_REFUSED_NAME && refusal != NETVM_REFUSED_VERSION)
 		snprintf(object, sizeof(object), "nfs.%s", hello->name);
-	complain(session->attach, object, "process %d (user %u) may not attach: %s",
+	complain(&session->attach->complaints, object, "process %d (user %u) may not attach: %s",
 		session->peer_pid, session->peer_uid, text);
 	session_send(session, NETVM_MESSAGE_REFUSED, refusal, NULL, 0);
 	pending_drop(session, NULL);
@@ -295,7 +263,7 @@ static void connection_begin(struct attach *attach, int fd)
 			pending_drop(session, NULL);
 	}
 	if (rc && rc != -EPIPE)
-		complain(attach, "", "no room for a connection: %s", strerror(-rc));
+		complain(&attach->complaints, "", "no room for a connection: %s", strerror(-rc));
 }
 
 /* Out of descriptors, the connection would stay and the loop spin: accept it by the spare one. */
@@ -308,7 +276,8 @@ static void turn_away(struct attach *attach)
 	if (fd >= 0)
 		close(fd);
 	attach->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	complain(attach, "", "a connection was turned away: the daemon has no descriptor left");
+	complain(&attach->complaints, "",
+		"a connection was turned away: the daemon has no descriptor left");
 }
 
 static void listener_event(evutil_socket_t listener, short what, void *arg)

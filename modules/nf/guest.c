@@ -20,6 +20,7 @@
 #include "modules/guest/ivshmem.h"
 #include "modules/guest/qemu.h"
 #include "modules/guest/qmp.h"
+#include "modules/nf/complaints.h"
 #include "modules/nf/hello.h"
 
 #define FOLDER        "guest"
@@ -42,6 +43,7 @@ struct guest {
 	bool is_here; /* QEMU has the channel */
 	struct peer peer;
 	char fault[48];
+	struct complaints complaints;
 
 	struct event *renew;
 	struct session *offered;  /* until somebody attaches */
@@ -79,7 +81,7 @@ static void hello(struct guest *guest)
 		.uid = guest->peer.uid,
 		.guest = guest,
 	};
-	char text[NETVM_TEXT_BYTES] = "";
+	char text[NETVM_TEXT_BYTES] = "", object[8 + NETVM_NAME_BYTES];
 	struct attach_grant grant = {0};
 
 	guest->offered = NULL;
@@ -87,7 +89,8 @@ static void hello(struct guest *guest)
 	session->peer_uid = guest->peer.uid;
 	if (hello_answer(session, guest->options.manager->engine, hooks->admit, &request, &grant,
 		    text)) {
-		tell(guest, "nf-refused", text);
+		snprintf(object, sizeof(object), "nfs.%s", guest->options.settings->name);
+		complain(&guest->complaints, object, "%s", text);
 		session_destroy(session);
 		return;
 	}

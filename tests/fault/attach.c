@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,15 +25,13 @@ static void hello_refused(const struct netvm_hello *hello, enum netvm_refusal re
 	must(client_connect(&client), "connecting");
 	client.channel->hello = *hello;
 	__atomic_store_n(&client.channel->state, NETVM_STATE_HELLO, __ATOMIC_RELEASE);
-	client_send_hello(&client);
-	must(client_answer(&client) == NETVM_MESSAGE_REFUSED, "an answer that refuses");
+	client_say_hello(&client);
+	must(client_answer(&client) == NETVM_STATE_REFUSED, "an answer that refuses");
 	must(client.channel->answer.refusal == refusal, "refused for %u and not for %u: %.*s",
 		client.channel->answer.refusal, refusal, (int)NETVM_TEXT_BYTES,
 		client.channel->answer.text);
 	client_await_end(&client);
-	client_hang_up(&client);
-	close(client.channel_fd);
-	munmap(client.channel, sizeof(*client.channel));
+	client_close(&client);
 }
 
 static struct netvm_hello good_hello(const char *name)
@@ -107,23 +104,19 @@ static void bad_hello(const struct evil_case *self)
 static void hello_races(const struct evil_case *self)
 {
 	for (uint64_t i = 0; i < rounds(200, 10000); i++) {
-		struct pollfd answer;
 		struct client client;
 
 		must(client_connect(&client), "connecting");
 		client_fill_hello(&client, self->name);
-		client_send_hello(&client);
-		answer = (struct pollfd){.fd = client.fd, .events = POLLIN};
+		client_say_hello(&client);
 		do {
 			memset(client.channel->hello.name, 'x', NETVM_NAME_BYTES);
 			client.channel->hello.n_queues = UINT32_MAX;
 			client.channel->layout.channel_bytes = UINT64_MAX;
 			snprintf(client.channel->hello.name, NETVM_NAME_BYTES, "%s", self->name);
 			client.channel->hello.n_queues = 1;
-		} while (poll(&answer, 1, 0) == 0);
-		client_hang_up(&client);
-		close(client.channel_fd);
-		munmap(client.channel, sizeof(*client.channel));
+		} while (!client_is_answered(&client));
+		client_close(&client);
 	}
 	report.unknown = true;
 }
@@ -158,6 +151,15 @@ static void other_group(const struct evil_case *self)
 	hello_refused(&hello, NETVM_REFUSED_CREDENTIAL);
 }
 
+/* What its devices were made for says who it is, not its hello. */
+static void other_guest(const struct evil_case *self)
+{
+	struct netvm_hello hello = good_hello("peaceful");
+
+	(void)self;
+	hello_refused(&hello, NETVM_REFUSED_CREDENTIAL);
+}
+
 /* ---- messages and descriptors ---------------------------------------------------------------- */
 
 /* Whatever this is, the answer is the end of the connection. */
@@ -171,9 +173,7 @@ static void said_is_the_end(const void *bytes, size_t size, const int *fds, unsi
 	err = client_send(&client, bytes, size, fds, n_fds);
 	must(!err, "sending %zu bytes, %u descriptors: %s", size, n_fds, strerror(err));
 	client_await_end(&client);
-	client_hang_up(&client);
-	close(client.channel_fd);
-	munmap(client.channel, sizeof(*client.channel));
+	client_close(&client);
 }
 
 static void bad_messages(const struct evil_case *self)
@@ -229,7 +229,7 @@ static void hello_unfilled(const struct evil_case *self)
 
 	(void)self;
 	must(client_connect(&client), "connecting");
-	client_send_hello(&client);
+	client_say_hello(&client);
 	client_await_end(&client);
 }
 
@@ -248,7 +248,7 @@ static void hello_twice(const struct evil_case *self)
 	struct client client;
 
 	client_attach(&client, self->name);
-	client_send_hello(&client);
+	client_say_hello(&client);
 	client_await_end(&client);
 }
 
@@ -265,13 +265,6 @@ static void talks_later(const struct evil_case *self)
 
 /* ---- crowds ---------------------------------------------------------------------------------- */
 
-static bool has_ended(const struct client *client)
-{
-	char byte;
-
-	return recv(client->fd, &byte, 1, MSG_DONTWAIT) == 0;
-}
-
 /* The oldest ones have to go; whoever comes then with something to say is served. */
 static void idle_crowd(const struct evil_case *self)
 {
@@ -284,7 +277,7 @@ static void idle_crowd(const struct evil_case *self)
 	must(n_accepted == IDLE_CONNECTIONS, "%u of %u connections were accepted", n_accepted,
 		IDLE_CONNECTIONS);
 	for (unsigned i = 0; i < IDLE_CONNECTIONS; i++)
-		n_ended += has_ended(&crowd[i]);
+		n_ended += client_has_ended(&crowd[i]);
 	must(n_ended >= IDLE_CONNECTIONS - WAITING_MAX, "%u of %u connections still wait",
 		IDLE_CONNECTIONS - n_ended, IDLE_CONNECTIONS);
 	client_attach(&late, self->name);
@@ -299,18 +292,22 @@ const struct evil_case attach_cases[] = {
 	{"replay-process", "says it is an NF that the daemon started", REFUSED, false,
 		replay_process},
 	{"replay-external", "attaches once more under the name it has", COUNTED, false,
-		replay_external},
+		replay_external, .where = PROCESS},
 	{"other-group", "asks for a service and an NF of another group", REFUSED, false,
 		other_group},
+	{"other-guest", "says it is another guest", REFUSED, false, other_guest, .where = GUEST},
 	{"bad-messages", "truncated, too long, wrong and incomplete messages", REFUSED, false,
-		bad_messages},
+		bad_messages, .where = PROCESS},
 	{"bad-descriptors", "descriptors of all kinds, up to 253 at once", REFUSED, false,
-		bad_descriptors},
-	{"hello-unfilled", "says HELLO without one in the channel", REFUSED, false, hello_unfilled},
-	{"hello-late", "says nothing", REFUSED, false, hello_late},
-	{"hello-twice", "says HELLO once more when attached", BROKEN, false, hello_twice},
-	{"talks-later", "sends a byte and a descriptor when attached", BROKEN, false, talks_later},
+		bad_descriptors, .where = PROCESS},
+	{"hello-unfilled", "says HELLO without one in the channel", REFUSED, false, hello_unfilled,
+		.where = PROCESS},
+	{"hello-late", "says nothing", REFUSED, false, hello_late, .where = PROCESS},
+	{"hello-twice", "says HELLO once more when attached", BROKEN, false, hello_twice,
+		.where = PROCESS},
+	{"talks-later", "sends a byte and a descriptor when attached", BROKEN, false, talks_later,
+		.where = PROCESS},
 	{"idle-crowd", "1000 connections that say nothing, then one that attaches", COUNTED, false,
-		idle_crowd},
+		idle_crowd, .where = PROCESS},
 	{NULL},
 };

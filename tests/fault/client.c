@@ -1,20 +1,19 @@
-/* The contract's other side, step by step, so that each step can be done wrong. See evil.h. */
+/*
+ * The contract's other side, step by step, so that each step can be done wrong. See evil.h. What
+ * differs between a process and a guest is in client_unix.c and client_pci.c.
+ */
 #include "evil.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define FDS_MAX    (1 + NETVM_QUEUES_MAX + NETVM_WORKERS_MAX)
 #define PATIENCE_S 20
 
 /* ---- waiting and failing --------------------------------------------------------------------- */
@@ -85,57 +84,20 @@ void await_child(int pid)
 	must(!WIFEXITED(status) || WEXITSTATUS(status) == 0, "the child failed");
 }
 
-/* ---- the connection -------------------------------------------------------------------------- */
+/* ---- attaching ------------------------------------------------------------------------------- */
 
-/* One message and its descriptors; 0 when the connection has ended. */
-static enum netvm_message_type receive(
-	struct client *client, struct netvm_message *message, int *fds, unsigned *n_fds)
+bool in_guest(void)
 {
-	char control[CMSG_SPACE(sizeof(int) * FDS_MAX)];
-	struct iovec part = {message, sizeof(*message)};
-	struct msghdr header = {.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	struct cmsghdr *first;
-
-	*n_fds = 0;
-	if (recvmsg(client->fd, &header, 0) != sizeof(*message))
-		return 0;
-	first = CMSG_FIRSTHDR(&header);
-	if (first) {
-		*n_fds = (unsigned)((first->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(fds, CMSG_DATA(first), *n_fds * sizeof(int));
-	}
-	return message->type;
-}
-
-static void *map(int fd, size_t size)
-{
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	must(memory != MAP_FAILED, "mapping %zu bytes", size);
-	return memory;
+	return strcmp(getenv("NETVM_SOCKET"), "pci") == 0;
 }
 
 bool client_connect(struct client *client)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct netvm_message message;
-	unsigned n_fds;
-	int fds[FDS_MAX];
-
-	*client = (struct client){.channel_fd = -1, .group_fd = -1};
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", getenv("NETVM_SOCKET"));
-	client->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	must(client->fd >= 0, "socket");
-	if (connect(client->fd, (const struct sockaddr *)&address, sizeof(address)))
-		return false;
-	if (receive(client, &message, fds, &n_fds) != NETVM_MESSAGE_CHANNEL || n_fds != 1)
-		return false;
-	client->channel_fd = fds[0];
-	client->channel = map(client->channel_fd, sizeof(struct netvm_channel));
-	return true;
+	*client = (struct client){.way = in_guest() ? &way_pci : &way_unix,
+		.fd = -1,
+		.channel_fd = -1,
+		.group_fd = -1};
+	return client->way->connect(client);
 }
 
 void client_fill_hello(struct client *client, const char *name)
@@ -148,31 +110,9 @@ void client_fill_hello(struct client *client, const char *name)
 	__atomic_store_n(&client->channel->state, NETVM_STATE_HELLO, __ATOMIC_RELEASE);
 }
 
-int client_send(struct client *client, const void *bytes, size_t size, const int *fds, unsigned n)
+void client_say_hello(struct client *client)
 {
-	char control[CMSG_SPACE(sizeof(int) * 253)] = {0}; /* SCM_MAX_FD */
-	struct iovec part = {(void *)(uintptr_t)bytes, size};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-
-	if (n) {
-		header.msg_control = control;
-		header.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-		*CMSG_FIRSTHDR(&header) = (struct cmsghdr){
-			.cmsg_len = CMSG_LEN(sizeof(int) * n),
-			.cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS,
-		};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), fds, sizeof(int) * n);
-	}
-	return sendmsg(client->fd, &header, MSG_NOSIGNAL) < 0 ? errno : 0;
-}
-
-void client_send_hello(struct client *client)
-{
-	const struct netvm_message hello = {
-		.magic = NETVM_SOCKET_MAGIC, .type = NETVM_MESSAGE_HELLO};
-
-	must(client_send(client, &hello, sizeof(hello), NULL, 0) == 0, "sending HELLO");
+	client->way->say_hello(client);
 }
 
 void client_use_worker(struct client *client, unsigned worker)
@@ -189,29 +129,14 @@ void client_use_worker(struct client *client, unsigned worker)
 	netvm_ring_end_init(&client->stock, at, layout->stock_words);
 }
 
-enum netvm_message_type client_answer(struct client *client)
+bool client_is_answered(struct client *client)
 {
-	struct netvm_message message;
-	enum netvm_message_type type;
-	unsigned n_fds, n = 1;
-	int fds[FDS_MAX];
+	return client->way->is_answered(client);
+}
 
-	type = receive(client, &message, fds, &n_fds);
-	if (type != NETVM_MESSAGE_READY)
-		return type;
-	client->layout = client->channel->layout;
-	must(n_fds == 1 + client->layout.n_queues + client->layout.n_workers,
-		"READY came with %u descriptors", n_fds);
-	client->group_fd = fds[0];
-	for (unsigned i = 0; i < client->layout.n_queues; i++)
-		client->bell[i] = fds[n++];
-	for (unsigned i = 0; i < client->layout.n_workers; i++)
-		client->worker_fd[i] = fds[n++];
-	munmap(client->channel, sizeof(struct netvm_channel));
-	client->channel = map(client->channel_fd, client->layout.channel_bytes);
-	client->group = map(client->group_fd, client->layout.group_bytes);
-	client_use_worker(client, 0);
-	return type;
+enum netvm_state client_answer(struct client *client)
+{
+	return client->way->answer(client);
 }
 
 void client_attach(struct client *client, const char *name)
@@ -219,36 +144,53 @@ void client_attach(struct client *client, const char *name)
 	struct patience wait = patience("the predecessor to be gone");
 
 	for (;;) {
-		enum netvm_message_type type;
+		enum netvm_state state;
 
 		must(client_connect(client), "connecting");
 		client_fill_hello(client, name);
-		client_send_hello(client);
-		type = client_answer(client);
-		if (type == NETVM_MESSAGE_READY)
+		client_say_hello(client);
+		state = client_answer(client);
+		if (state == NETVM_STATE_READY)
 			return;
-		must(type == NETVM_MESSAGE_REFUSED &&
+		must(state == NETVM_STATE_REFUSED &&
 				client->channel->answer.refusal == NETVM_REFUSED_BUSY,
 			"%s was not admitted: %.*s", name, (int)NETVM_TEXT_BYTES,
 			client->channel->answer.text);
-		client_hang_up(client);
+		client_close(client);
 		patience_wait(&wait);
 	}
 }
 
 void client_hang_up(struct client *client)
 {
-	close(client->fd);
-	client->fd = -1;
+	if (!client->hung_up)
+		client->way->hang_up(client);
+	client->hung_up = true;
+}
+
+bool client_has_ended(struct client *client)
+{
+	return client->way->has_ended(client);
 }
 
 void client_await_end(struct client *client)
 {
-	struct pollfd end = {.fd = client->fd, .events = POLLIN};
-	char byte;
+	struct patience wait = patience("the daemon to end it");
 
-	must(poll(&end, 1, PATIENCE_S * 1000) == 1, "the daemon did not end the connection");
-	must(recv(client->fd, &byte, 1, MSG_DONTWAIT) <= 0, "the daemon said something");
+	while (!client_has_ended(client))
+		patience_wait(&wait);
+}
+
+void client_close(struct client *client)
+{
+	client_hang_up(client);
+	munmap(client->channel, client->channel_bytes);
+	if (client->group)
+		munmap(client->group, client->group_bytes);
+	if (client->channel_fd >= 0)
+		close(client->channel_fd);
+	if (client->group_fd >= 0)
+		close(client->group_fd);
 }
 
 /* ---- rings ----------------------------------------------------------------------------------- */
@@ -277,8 +219,7 @@ uint32_t client_take_stock(struct client *client, uint64_t *words, uint32_t max)
 
 void client_ring(const struct client *client)
 {
-	must(write(client->worker_fd[client->worker], &(uint64_t){1}, sizeof(uint64_t)) > 0,
-		"ringing");
+	client->way->ring(client, client->worker);
 }
 
 void client_give(struct client *client, const uint64_t *words, uint32_t n)
@@ -311,4 +252,16 @@ void client_await_judged(struct client *client)
 	client_ring(client);
 	while (__atomic_load_n(&client->tx.ring->consumer, __ATOMIC_ACQUIRE) != client->tx.own)
 		patience_wait(&wait);
+}
+
+void client_pass(struct client *client, uint64_t n_pkts)
+{
+	while (n_pkts > 0) {
+		uint64_t words[64];
+		uint32_t n = client_take(&client->rx, words, 64);
+
+		client_give(client, words, n);
+		n_pkts -= n < n_pkts ? n : n_pkts;
+	}
+	client_await_judged(client);
 }

@@ -14,6 +14,7 @@ static const struct evil_case *const families[] = {
 	word_cases,
 	memory_cases,
 	attach_cases,
+	pci_cases,
 };
 
 static const char *const outcomes[] = {
@@ -25,17 +26,27 @@ static const char *const outcomes[] = {
 	[ANY] = "any",
 };
 
+static const char *const places[] = {
+	[ANYWHERE] = "anywhere",
+	[PROCESS] = "process",
+	[GUEST] = "guest",
+};
+
 uint64_t rounds(uint64_t in_short_run, uint64_t in_long_run)
 {
-	return getenv("EVIL_LONG") ? in_long_run : in_short_run;
+	uint64_t n = getenv("EVIL_LONG") ? in_long_run : in_short_run;
+
+	if (in_guest() && n > 1)
+		n = (n + 9) / 10;
+	return n;
 }
 
 static void list_print(void)
 {
 	for (unsigned f = 0; f < sizeof(families) / sizeof(families[0]); f++)
 		for (const struct evil_case *c = families[f]; c->name; c++)
-			printf("%s\t%s\t%s\t%s\n", c->name, outcomes[c->outcome],
-				c->traffic ? "traffic" : "", c->what);
+			printf("%s\t%s\t%s\t%s\t%s\n", c->name, outcomes[c->outcome],
+				places[c->where], c->traffic ? "traffic" : "", c->what);
 }
 
 static const struct evil_case *find(const char *name)
@@ -67,8 +78,9 @@ int main(int argc, char **argv)
 	}
 	if (!c || !getenv("NETVM_SOCKET")) {
 		fprintf(stderr,
-			"usage: evil CASE     with NETVM_SOCKET set; EVIL_LONG for long rounds\n"
-			"       evil --list   name, outcome, traffic, what it does\n");
+			"usage: evil CASE     with NETVM_SOCKET set, `pci` in a guest; EVIL_LONG "
+			"for long rounds\n"
+			"       evil --list   name, outcome, where, traffic, what it does\n");
 		return 2;
 	}
 	c->run(c);

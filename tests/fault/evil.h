@@ -5,8 +5,11 @@
  * leaves; tests/fault/run has netvmd running, and looks what became of everybody.
  *
  *     evil.c      the program: options, the list of cases, its report
- *     client.c    attaching step by step, rings, waiting
- *     rings.c words.c memory.c attach.c life.c      the attacks
+ *     client.c    attaching step by step, rings, waiting; client_unix.c, client_pci.c
+ *     rings.c words.c memory.c attach.c life.c pci.c    the attacks
+ *
+ * With NETVM_SOCKET=pci it runs in a guest, as root, and its two ivshmem devices take the place of
+ * the socket. `where` says which cases make sense there.
  */
 #ifndef NETVM_TESTS_FAULT_EVIL_H
 #define NETVM_TESTS_FAULT_EVIL_H
@@ -14,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "abi/channel.h"
 #include "abi/socket.h"
@@ -28,6 +32,8 @@ enum outcome {
 	ANY,     /* whether it got in depends on who was faster */
 };
 
+enum where { ANYWHERE, PROCESS, GUEST };
+
 struct evil_case {
 	const char *name; /* also of the NF that is declared for it */
 	const char *what;
@@ -35,6 +41,7 @@ struct evil_case {
 	bool traffic; /* the NF stands in the attackers' chain; otherwise it has its stock only */
 	void (*run)(const struct evil_case *self);
 	uint64_t argument;
+	enum where where;
 };
 
 /* Each ends with a case without a name. */
@@ -43,6 +50,7 @@ extern const struct evil_case word_cases[];
 extern const struct evil_case memory_cases[];
 extern const struct evil_case attach_cases[];
 extern const struct evil_case life_cases[];
+extern const struct evil_case pci_cases[];
 
 /* What the daemon must have counted against the NF, exactly; unless the case cannot know. */
 struct report {
@@ -51,40 +59,68 @@ struct report {
 };
 extern struct report report;
 
-/* The size of a case in the short run, or in the long one. */
+/* The size of a case in the short run, or in the long one; in a guest, emulated, a tenth of it. */
 uint64_t rounds(uint64_t in_short_run, uint64_t in_long_run);
 
 /* ---- client ---------------------------------------------------------------------------------- */
 
+struct client;
+
+/* What processes and guests do differently. */
+struct way {
+	bool (*connect)(struct client *client);
+	void (*say_hello)(struct client *client);
+	bool (*is_answered)(struct client *client);
+	enum netvm_state (*answer)(struct client *client);
+	void (*ring)(const struct client *client, unsigned worker);
+	bool (*has_ended)(struct client *client);
+	void (*hang_up)(struct client *client);
+};
+extern const struct way way_unix, way_pci;
+
+#define PCI_PATH_BYTES 64
+
 struct client {
+	const struct way *way;
+	bool hung_up;
+	struct netvm_channel *channel;
+	uint8_t *group;
+	size_t channel_bytes, group_bytes; /* mapped */
+	struct netvm_layout layout;
+	unsigned worker; /* whose rings these are, of queue 0 */
+	struct netvm_ring_end rx, tx, stock;
+	/* a process's */
 	int fd; /* the connection; -1 closed */
 	int channel_fd, group_fd;
 	int bell[NETVM_QUEUES_MAX];
 	int worker_fd[NETVM_WORKERS_MAX];
-	struct netvm_channel *channel;
-	uint8_t *group;
-	struct netvm_layout layout;
-	unsigned worker; /* whose rings these are, of queue 0 */
-	struct netvm_ring_end rx, tx, stock;
+	/* a guest's */
+	char pci[2][PCI_PATH_BYTES];  /* the folders of its devices: channel, group */
+	volatile uint32_t *registers; /* BAR 0 of the channel's */
 };
 
-/* Up to CHANNEL, its header mapped. False when the daemon turned the connection away. */
+bool in_guest(void);
+
+/* Up to the offered channel, its header mapped. False when the daemon turned it away. */
 bool client_connect(struct client *client);
 /* A good hello into the channel, state HELLO. */
 void client_fill_hello(struct client *client, const char *name);
-/* Any bytes with any descriptors. Returns 0 or the errno of sendmsg. */
-int client_send(struct client *client, const void *bytes, size_t size, const int *fds, unsigned n);
-void client_send_hello(struct client *client);
-/* The answer: READY, with everything mapped, or REFUSED, or 0: the connection has ended. */
-enum netvm_message_type client_answer(struct client *client);
+void client_say_hello(struct client *client);
+/* The daemon has answered, or ended it. */
+bool client_is_answered(struct client *client);
+/* Waits for it: READY, with everything mapped, or REFUSED, or 0: the connection has ended. */
+enum netvm_state client_answer(struct client *client);
 /* All of it; waits for a predecessor of that name to be gone. */
 void client_attach(struct client *client, const char *name);
 /* Another worker's rings from now on, for the first time. After attaching they are worker 0's. */
 void client_use_worker(struct client *client, unsigned worker);
-/* The connection only; the memory stays mapped. */
+/* Leaves; the memory stays mapped. */
 void client_hang_up(struct client *client);
-/* Waits until the daemon has ended the connection. */
+/* The daemon has taken it out. */
+bool client_has_ended(struct client *client);
 void client_await_end(struct client *client);
+/* Leaves with nothing left. */
+void client_close(struct client *client);
 
 /* Words that came on a ring; waits until there are some. */
 uint32_t client_take(struct netvm_ring_end *from, uint64_t *words, uint32_t max);
@@ -95,6 +131,22 @@ void client_give(struct client *client, const uint64_t *words, uint32_t n);
 void client_ring(const struct client *client);
 /* Waits until the daemon has taken all that was given. */
 void client_await_judged(struct client *client);
+/* Works as an NF should, for so many packets: the daemon reads and writes all it shares. */
+void client_pass(struct client *client, uint64_t n_pkts);
+
+/* Processes only. Any bytes with any descriptors. Returns 0 or the errno of sendmsg. */
+int client_send(struct client *client, const void *bytes, size_t size, const int *fds, unsigned n);
+
+/* Guests only; device 0 has the channel, device 1 the group's memory. */
+void pci_enable(const struct client *client, unsigned device, bool enable);
+/* A whole BAR, "resource2" or "resource2_wc". */
+void *pci_map(const struct client *client, unsigned device, const char *bar, size_t *size);
+/* Bytes of its configuration space. */
+void pci_access(const struct client *client, unsigned device, off_t at, void *bytes, size_t size,
+	bool to_device);
+void pci_doorbell(const struct client *client, uint32_t value);
+/* Have the daemon look at the channel's state. */
+void pci_look(const struct client *client);
 
 /* ---- all the rest ---------------------------------------------------------------------------- */
 

@@ -15,17 +15,9 @@
 static void peaceful(const struct evil_case *self)
 {
 	struct client client;
-	uint64_t passed = 0;
 
 	client_attach(&client, self->name);
-	while (passed < rounds(5000, 50000)) {
-		uint64_t words[64];
-		uint32_t n = client_take(&client.rx, words, 64);
-
-		client_give(&client, words, n);
-		passed += n;
-	}
-	client_await_judged(&client);
+	client_pass(&client, rounds(5000, 50000));
 }
 
 /* ---- never doing one's part ------------------------------------------------------------------ */
@@ -82,7 +74,7 @@ static void work_until(const struct evil_case *self)
 		if (point >= FILLED)
 			client_fill_hello(&client, self->name);
 		if (point >= SAID)
-			client_send_hello(&client);
+			client_say_hello(&client);
 	}
 	if (point >= HOLDING) {
 		n = client_take(&client.rx, words, 64);
@@ -101,8 +93,13 @@ static void work_and_die(const struct evil_case *self)
 	kill(getpid(), SIGKILL);
 }
 
+/* A guest's end is not its program's: it is unplugged or killed afterwards. */
 static void dies(const struct evil_case *self)
 {
+	if (in_guest()) {
+		work_until(self);
+		return;
+	}
 	for (uint64_t i = 0; i < rounds(3, 100); i++) {
 		await_child(spawn(work_and_die, self));
 		await_child(spawn(work_until, self));
@@ -181,7 +178,9 @@ static void child_stays(const struct evil_case *self)
 		if (!self->argument)
 			client_hang_up(&client);
 		must(write(leave[1], "x", 1) == 1, "telling the child");
-		return; /* the program ends, the child goes on */
+		if (in_guest())
+			await_child(pid); /* or it goes on in the next case's memories */
+		return;                   /* the program ends, the child goes on */
 	}
 	if (!self->argument)
 		client_hang_up(&client);
@@ -194,7 +193,7 @@ static void child_stays(const struct evil_case *self)
 		if (!self->argument)
 			((uint64_t *)client.channel)[at] = seed;
 		if (i % 64 == 0)
-			(void)!write(client.worker_fd[0], &(uint64_t){1}, sizeof(uint64_t));
+			client_ring(&client);
 	}
 	_exit(0);
 }
@@ -213,12 +212,12 @@ const struct evil_case life_cases[] = {
 	{"dies-staged", "... with words written and not yet shown", COUNTED, true, dies, STAGED},
 	{"dies-gone", "... having said it is gone", COUNTED, true, dies, GONE},
 	{"place-reused", "stopped by SIGSTOP; goes on when another has its place", COUNTED, false,
-		place_reused},
+		place_reused, .where = PROCESS},
 	{"stopped-killed", "stopped by SIGSTOP with packets in its hands, then killed", COUNTED,
-		true, stopped_and_killed},
+		true, stopped_and_killed, .where = PROCESS},
 	{"child-stays", "a forked child keeps memories and doorbells and uses them", COUNTED, false,
 		child_stays, 0},
 	{"child-attached", "a forked child keeps the connection, too", COUNTED, false, child_stays,
-		1},
+		1, PROCESS},
 	{NULL},
 };

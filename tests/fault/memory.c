@@ -13,19 +13,6 @@
 
 #define STOCK_MAX 1024
 
-/* Works as an NF should, for so many packets: the daemon reads and writes all it shares. */
-static void pass_packets(struct client *client, uint64_t n_pkts)
-{
-	while (n_pkts > 0) {
-		uint64_t words[64];
-		uint32_t n = client_take(&client->rx, words, 64);
-
-		client_give(client, words, n);
-		n_pkts -= n < n_pkts ? n : n_pkts;
-	}
-	client_await_judged(client);
-}
-
 static void punch(int fd, uint64_t size)
 {
 	must(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)size),
@@ -39,7 +26,7 @@ static void punch_group(const struct evil_case *self)
 	client_attach(&client, self->name);
 	for (uint64_t round = 0; round < rounds(20, 2000); round++) {
 		punch(client.group_fd, client.layout.group_bytes);
-		pass_packets(&client, 100);
+		client_pass(&client, 100);
 	}
 }
 
@@ -73,15 +60,15 @@ static void resize(const struct evil_case *self)
 		must(ftruncate(fd, st.st_size * 2) && errno == EPERM, "growing is refused");
 		must(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), "sealing is refused");
 	}
-	pass_packets(&client, 1000);
+	client_pass(&client, 1000);
 }
 
 /* Before HELLO the channel can still grow and be sealed: the daemon has to look afterwards. */
 static void hello_refused(struct client *client, const char *name)
 {
 	client_fill_hello(client, name);
-	client_send_hello(client);
-	must(client_answer(client) == NETVM_MESSAGE_REFUSED, "an answer that refuses");
+	client_say_hello(client);
+	must(client_answer(client) == NETVM_STATE_REFUSED, "an answer that refuses");
 	must(client->channel->answer.refusal == NETVM_REFUSED_RESOURCE, "refused otherwise: %u",
 		client->channel->answer.refusal);
 	client_await_end(client);
@@ -114,7 +101,7 @@ static void seal_write_early(const struct evil_case *self)
 	must(client_connect(&client), "connecting");
 	must(!fcntl(client.channel_fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), "sealing");
 	client_fill_hello(&client, self->name);
-	client_send_hello(&client);
+	client_say_hello(&client);
 	while (__atomic_load_n(&client.channel->state, __ATOMIC_ACQUIRE) == NETVM_STATE_HELLO)
 		usleep(100);
 	must(client.channel->state == NETVM_STATE_READY, "ready");
@@ -141,7 +128,7 @@ static void flags(const struct evil_case *self)
 			(void)fcntl(fds[i], F_SETFL, round & 1 ? 0 : O_NONBLOCK | O_ASYNC);
 		}
 		(void)fcntl(client.bell[0], F_SETPIPE_SZ, round & 1 ? 4096 : 65536);
-		pass_packets(&client, 100);
+		client_pass(&client, 100);
 	}
 }
 
@@ -164,23 +151,28 @@ static void fill_bell(const struct evil_case *self)
 		;
 	for (uint32_t ticket = 1; ticket <= 20; ticket++) {
 		__atomic_store_n(&client.channel->queue[0].sleep_ticket, ticket, __ATOMIC_SEQ_CST);
-		pass_packets(&client, 100);
+		client_pass(&client, 100);
 	}
 }
 
 const struct evil_case memory_cases[] = {
 	{"punch-group", "punches holes into all of the group's packets while they pass", COUNTED,
-		true, punch_group},
-	{"punch-channel", "punches its whole channel away", FAULT, false, punch_channel},
-	{"resize", "truncates, grows and seals both memories", COUNTED, true, resize},
-	{"grow-early", "grows the channel before HELLO", REFUSED, false, grow_early},
+		true, punch_group, .where = PROCESS},
+	{"punch-channel", "punches its whole channel away", FAULT, false, punch_channel,
+		.where = PROCESS},
+	{"resize", "truncates, grows and seals both memories", COUNTED, true, resize,
+		.where = PROCESS},
+	{"grow-early", "grows the channel before HELLO", REFUSED, false, grow_early,
+		.where = PROCESS},
 	{"seal-grow-early", "seals the channel against growing before HELLO", REFUSED, false,
-		seal_early, F_SEAL_GROW},
+		seal_early, F_SEAL_GROW, PROCESS},
 	{"seal-seal-early", "seals the channel against further seals before HELLO", REFUSED, false,
-		seal_early, F_SEAL_SEAL},
+		seal_early, F_SEAL_SEAL, PROCESS},
 	{"seal-write-early", "seals the channel against new writable mappings before HELLO",
-		COUNTED, false, seal_write_early},
-	{"flags", "F_SETFL, F_SETOWN and F_SETSIG on all that is shared", COUNTED, true, flags},
-	{"bell-filled", "fills its own doorbell and asks to be rung", COUNTED, true, fill_bell},
+		COUNTED, false, seal_write_early, .where = PROCESS},
+	{"flags", "F_SETFL, F_SETOWN and F_SETSIG on all that is shared", COUNTED, true, flags,
+		.where = PROCESS},
+	{"bell-filled", "fills its own doorbell and asks to be rung", COUNTED, true, fill_bell,
+		.where = PROCESS},
 	{NULL},
 };

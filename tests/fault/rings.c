@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -43,21 +42,20 @@ static void producer_jumps(const struct evil_case *self)
  */
 static void rx_consumer_lies(const struct evil_case *self)
 {
+	struct patience wait = patience("the daemon to end it");
 	struct client client;
-	struct pollfd end;
 
 	client_attach(&client, self->name);
-	end = (struct pollfd){.fd = client.fd, .events = POLLIN};
 	__atomic_store_n(&client.rx.ring->consumer, 0x80000000u, __ATOMIC_RELEASE);
-	while (poll(&end, 1, 1) == 0) {
+	while (!client_has_ended(&client)) {
 		uint32_t n = netvm_ring_filled(&client.rx);
 
 		must(n != NETVM_RING_CORRUPT, "rx is corrupt");
 		for (; n > 0; n--)
 			client_give(&client,
 				&client.rx.ring->word[client.rx.own++ & client.rx.mask], 1);
+		patience_wait(&wait);
 	}
-	client_await_end(&client);
 }
 
 /* For stock it takes that all of it is given back. */
@@ -94,7 +92,7 @@ static void producer_flips(const struct evil_case *self)
 	attach_and_work(&client, self->name);
 	must(!pthread_create(&flipper, NULL, flip_forever, &client), "a thread");
 	for (int i = 0; i < 1000; i++)
-		(void)!write(client.worker_fd[0], &(uint64_t){1}, sizeof(uint64_t));
+		client_ring(&client);
 	client_await_end(&client);
 }
 
@@ -207,10 +205,8 @@ static void pipe_never_read(const struct evil_case *self)
 
 static void *ring_often(void *arg)
 {
-	const int fd = *(const int *)arg;
-
 	for (uint64_t i = 0; i < rounds(50000, 5000000); i++)
-		(void)!write(fd, &(uint64_t){1}, sizeof(uint64_t));
+		client_ring(arg);
 	return NULL;
 }
 
@@ -224,7 +220,7 @@ static void doorbell_storm(const struct evil_case *self)
 	if (self->argument)
 		must(write(client.worker_fd[0], &self->argument, sizeof(uint64_t)) > 0, "filling");
 	for (int i = 0; i < 2; i++)
-		must(!pthread_create(&ringer[i], NULL, ring_often, client.worker_fd), "a thread");
+		must(!pthread_create(&ringer[i], NULL, ring_often, &client), "a thread");
 	for (int i = 0; i < 2; i++)
 		pthread_join(ringer[i], NULL);
 }
@@ -236,7 +232,7 @@ static void doorbell_emptied(const struct evil_case *self)
 	uint64_t count;
 
 	client_attach(&client, self->name);
-	must(!pthread_create(&ringer, NULL, ring_often, client.worker_fd), "a thread");
+	must(!pthread_create(&ringer, NULL, ring_often, &client), "a thread");
 	while (pthread_tryjoin_np(ringer, NULL) == EBUSY)
 		(void)!read(client.worker_fd[0], &count, sizeof(count));
 }
@@ -258,11 +254,12 @@ const struct evil_case ring_cases[] = {
 	{"host-fields", "writes over the header and all ring fields of the host", COUNTED, true,
 		host_fields, 7},
 	{"pipe-never-read", "a new sleep ticket per packet, a full pipe nobody reads", COUNTED,
-		true, pipe_never_read},
-	{"doorbell-storm", "two threads ring the worker's eventfd", COUNTED, false, doorbell_storm},
+		true, pipe_never_read, .where = PROCESS},
+	{"doorbell-storm", "two threads ring the worker's doorbell", COUNTED, false,
+		doorbell_storm},
 	{"doorbell-full", "the same with the eventfd filled to its limit", COUNTED, false,
-		doorbell_storm, UINT64_MAX - 1},
+		doorbell_storm, UINT64_MAX - 1, PROCESS},
 	{"doorbell-emptied", "reads the worker's eventfd empty all the time", COUNTED, false,
-		doorbell_emptied},
+		doorbell_emptied, .where = PROCESS},
 	{NULL},
 };

@@ -1,0 +1,33 @@
+/* Events about those who are turned away. See complaints.h. */
+#include "modules/nf/complaints.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "manager/events.h"
+
+/* Per second that become events; more are counted, not told. */
+#define COMPLAINTS_PER_S 10
+
+void complain(struct complaints *complaints, const char *object, const char *format, ...)
+{
+	char text[256], more[48] = "";
+	struct timespec now;
+	va_list args;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (now.tv_sec != complaints->second.tv_sec)
+		complaints->n = 0;
+	complaints->second = now;
+	if (complaints->n++ >= COMPLAINTS_PER_S) {
+		complaints->untold++;
+		return;
+	}
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (complaints->untold)
+		snprintf(more, sizeof(more), " (%u more like this before)", complaints->untold);
+	complaints->untold = 0;
+	events_add("nf-refused", object, "%s%s", text, more);
+}
