@@ -65,10 +65,11 @@ static void write_meta(struct worker *worker, struct buffer_pool *pool,
 	meta->direction = program ? program->direction : 0;
 	meta->vlan_tci = tagged ? netvm_flow_be16(data + 14) : 0;
 	meta->flags = 0;
-	/* The first NF of a received packet: nothing of an earlier one is left. A clone keeps its
+	/* The first NF that can see it: nothing of an earlier packet is left. A clone keeps its
 	 * own. */
-	if (state->hops == 1 && state->in_port != 0)
+	if (!state->has_user)
 		memset(meta->user, 0, sizeof(meta->user));
+	state->has_user = 1;
 }
 
 unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue_number,
@@ -263,6 +264,7 @@ static void settle_stock(
 		return;
 	}
 	state->is_packet = 1;
+	state->has_user = (link->nf->features & NETVM_FEATURE_META) != 0;
 	state->arrival_tsc = worker->now_tsc;
 	counter_add(&worker->injected, 1);
 	counter_add(&link->counters.injected, 1);

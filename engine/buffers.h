@@ -68,7 +68,8 @@ struct buffer_state {
 		struct {
 			uint32_t flow_hash;
 			uint16_t in_port;
-			uint8_t has_hash;   /* flow_hash is set */
+			uint8_t has_hash : 1; /* flow_hash is set */
+			uint8_t has_user : 1; /* meta.user is this packet's, not an earlier one's */
 			uint8_t trace_mark; /* which packet of the trace this is; 0 none: trace.h */
 		};
 		uint64_t origin;

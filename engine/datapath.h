@@ -458,9 +458,12 @@ unsigned output_handoff(
 unsigned output_turn(struct worker *worker);
 void output_flush(struct worker *worker);
 void output_publish(struct worker *worker);
-/* Copy a burst into another pool; words are replaced, packets that find no buffer are dropped. */
+/*
+ * Copy a burst into another pool; words are replaced, packets that find no buffer are dropped.
+ * `chain` counts the copies, `blame` the drops; both may be NULL.
+ */
 unsigned output_copy(struct worker *worker, struct buffer_pool *from, struct buffer_pool *to,
-	struct counters *blame, uint64_t *words, unsigned n);
+	struct counters *chain, struct counters *blame, uint64_t *words, unsigned n);
 /* The only way to end a packet other than sending or consuming it. `blame` may be NULL. */
 void output_drop(struct worker *worker, enum drop_reason reason, struct counters *blame,
 	struct buffer_pool *pool, const uint64_t *words, unsigned n);

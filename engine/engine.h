@@ -279,6 +279,7 @@ struct counters {
 	uint64_t consumed;   /* NF: packets it was the end point of */
 	uint64_t wakeups;    /* NF: doorbells rung */
 	uint64_t violations; /* NF: words refused because their handle is not its own */
+	uint64_t copied;     /* chain: packets copied from one group into another, at each border */
 	uint64_t drops[DROP_REASONS];
 };
 

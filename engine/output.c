@@ -161,7 +161,7 @@ void output_send(struct worker *worker, struct port_slot *slot, struct counters 
 		return;
 	}
 	if (unlikely(slot->pool != pool)) {
-		n = output_copy(worker, pool, slot->pool, blame, words, n);
+		n = output_copy(worker, pool, slot->pool, chain, blame, words, n);
 		pool = slot->pool;
 	}
 	if (unlikely(!all_fit(slot, words, n, &bytes))) {
@@ -255,13 +255,27 @@ void output_publish(struct worker *worker)
 	}
 }
 
-/* What the daemon knows of a packet goes with its copy; handle and owner are the new buffer's. */
+/*
+ * What crosses a border is the packet, what the daemon knows of it, and what NFs said of it in
+ * meta.user; nothing of the packets that the buffer held before. Handle and owner are the new
+ * buffer's.
+ */
+static void copy_user(
+	struct buffer_pool *to, uint64_t copy, const struct buffer_pool *from, uint64_t word)
+{
+	const size_t at = offsetof(struct netvm_meta, user);
+
+	memcpy(buffer_slot(to, copy) + at, buffer_slot(from, word) + at,
+		sizeof(((struct netvm_meta *)NULL)->user));
+}
+
 static void copy_state(struct buffer_state *to, const struct buffer_state *from)
 {
 	to->is_packet = 1;
 	to->hops = from->hops;
 	to->flow_hash = from->flow_hash;
 	to->has_hash = from->has_hash;
+	to->has_user = from->has_user;
 	to->in_port = from->in_port;
 	to->trace_mark = from->trace_mark;
 	to->program = from->program;
@@ -270,7 +284,7 @@ static void copy_state(struct buffer_state *to, const struct buffer_state *from)
 }
 
 unsigned output_copy(struct worker *worker, struct buffer_pool *from, struct buffer_pool *to,
-	struct counters *blame, uint64_t *words, unsigned n)
+	struct counters *chain, struct counters *blame, uint64_t *words, unsigned n)
 {
 	uint64_t copy[BURST];
 	unsigned got = buffer_alloc(worker->cache[to->number], copy, n), kept = 0;
@@ -286,6 +300,8 @@ unsigned output_copy(struct worker *worker, struct buffer_pool *from, struct buf
 		}
 		memcpy(buffer_data(to, copy[i]), buffer_data(from, words[i]), length);
 		copy_state(state, buffer_state(from, words[i]));
+		if (state->has_user)
+			copy_user(to, copy[i], from, words[i]);
 		buffer_free(worker->cache[from->number], &words[i], 1);
 		words[kept++] = netvm_desc_set_extent(copy[i], to->headroom, length);
 	}
@@ -294,6 +310,8 @@ unsigned output_copy(struct worker *worker, struct buffer_pool *from, struct buf
 	if (got < n)
 		output_drop(worker, DROP_NO_BUFFERS, blame, from, words + got, n - got);
 	counter_add(&worker->copied, kept);
+	if (chain)
+		counter_add(&chain->copied, kept);
 	return kept;
 }
 

@@ -205,7 +205,7 @@ void program_detour(struct worker *worker, struct service *service, const struct
 			blame, pool, words + fit, n - fit);
 	}
 	if (fit > 0 && pool != service->pool) {
-		n = output_copy(worker, pool, service->pool, blame, words, fit);
+		n = output_copy(worker, pool, service->pool, blame, blame, words, fit);
 		if (program)
 			program_leave(worker, program, step, fit - n);
 		fit = n;
@@ -221,11 +221,12 @@ void program_detour(struct worker *worker, struct service *service, const struct
 static unsigned cross(struct worker *worker, const struct program *program, unsigned step,
 	struct buffer_pool **pool, struct buffer_pool *to, uint64_t *words, unsigned n)
 {
+	struct counters *books = &program->counters[worker->id];
 	unsigned copied;
 
 	if (likely(*pool == to))
 		return n;
-	copied = output_copy(worker, *pool, to, &program->counters[worker->id], words, n);
+	copied = output_copy(worker, *pool, to, books, books, words, n);
 	program_leave(worker, program, step, n - copied);
 	*pool = to;
 	return copied;

@@ -200,9 +200,12 @@ static void chain_abort(const struct change *change)
 static void add_chain(json_t *list, const char *name)
 {
 	struct counters counters = {0};
+	json_t *object;
 
 	engine_chain_counters(engine, name, &counters);
-	json_object_set_new(list, name, counters_value(&counters));
+	object = counters_value(&counters);
+	json_object_set_new(object, "copied", json_integer((json_int_t)counters.copied));
+	json_object_set_new(list, name, object);
 }
 
 static void chain_stats(json_t *stats)
