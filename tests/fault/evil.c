@@ -14,6 +14,7 @@ static const struct evil_case *const families[] = {
 	word_cases,
 	memory_cases,
 	attach_cases,
+	scan_cases,
 	pci_cases,
 };
 

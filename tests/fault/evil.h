@@ -6,7 +6,7 @@
  *
  *     evil.c      the program: options, the list of cases, its report
  *     client.c    attaching step by step, rings, waiting; client_unix.c, client_pci.c
- *     rings.c words.c memory.c attach.c life.c pci.c    the attacks
+ *     rings.c words.c memory.c attach.c life.c pci.c scan.c    the attacks
  *
  * With NETVM_SOCKET=pci it runs in a guest, as root, and its two ivshmem devices take the place of
  * the socket. `where` says which cases make sense there.
@@ -51,6 +51,7 @@ extern const struct evil_case memory_cases[];
 extern const struct evil_case attach_cases[];
 extern const struct evil_case life_cases[];
 extern const struct evil_case pci_cases[];
+extern const struct evil_case scan_cases[];
 
 /* What the daemon must have counted against the NF, exactly; unless the case cannot know. */
 struct report {

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -32,10 +33,11 @@ class Case:
         self.name, self.outcome, self.where, self.traffic, self.what = \
             line.rstrip("\n").split("\t")
         self.object = f"nfs.{self.name}"
-        self.report = {}  # what evil says the daemon must have counted
+        self.report, self.notes = {}, []  # what evil says the daemon must have counted
 
     def take_report(self, text):
-        """From what evil printed."""
+        """From what evil printed; notes are for people."""
+        self.notes = [line for line in text.splitlines() if line.startswith("scan:")]
         self.report = {what: int(count) for what, count in REPORT.findall(text)}
 
 
@@ -45,6 +47,8 @@ class Netvmd:
     def __init__(self, document):
         with open("netvm.yaml", "w", encoding="utf-8") as file:
             json.dump(document, file)  # JSON is YAML
+        self.secrets = Secrets()
+        self.secrets.write()
         ready, child_end = os.pipe()
         self.log = open("netvmd.log", "w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(
@@ -54,6 +58,7 @@ class Netvmd:
         with open(ready, "rb") as end:
             if end.readline() != b"READY\n":
                 sys.exit("Bail out! netvmd did not become ready\n" + self.tail())
+        self.secrets.remove()
         self.api = socket.socket(socket.AF_UNIX)
         self.api.settimeout(PATIENCE_S)
         self.api.connect("/run/netvm/api.sock")
@@ -73,7 +78,7 @@ class Netvmd:
         """Traffic on or off."""
         self.call("config.patch", changes=[
             {"op": "set", "section": "ports", "name": name, "value": {"up": up}}
-            for name in ("source", "bait")])
+            for name in ("source", "gate", "bait")])
 
     def measure(self):
         """Everything a case could have changed."""
@@ -98,6 +103,43 @@ class Netvmd:
             return bool(SANITIZER.search(log.read()))
 
 
+class Secrets:
+    """
+    What stands in packets, so that it can be seen where they get to: the victims' own, the
+    attackers' own, and of those that a chain copies from the victims' group to the other.
+    """
+
+    def __init__(self):
+        self.of = {name: os.urandom(32) for name in ("other", "own", "passed")}
+
+    def environment(self):
+        """For evil: all bits flipped, so that looking for them is not having them."""
+        return {f"EVIL_{name.upper()}": bytes(byte ^ 0xff for byte in secret).hex()
+                for name, secret in self.of.items()}
+
+    def write(self):
+        """A capture for each, of 16 flows. Read by netvmd when it starts, and by nobody else."""
+        for name, secret in self.of.items():
+            with open(f"{name}.pcap", "wb") as file:
+                file.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
+                for port in range(16):
+                    frame = udp(port, secret)
+                    file.write(struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame)
+
+    def remove(self):
+        """The captures."""
+        for name in self.of:
+            os.unlink(f"{name}.pcap")
+
+
+def udp(port, payload):
+    """A frame from 10.0.0.1 to 10.0.0.2."""
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 28 + len(payload), 0, 0, 64, 17, 0,
+                     bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2)))
+    return bytes.fromhex("020000000002020000000001") + b"\x08\x00" + ip + \
+        struct.pack(">HHHH", 1000 + port, 9, 8 + len(payload), 0) + payload
+
+
 def document(evil_nfs, path, **more_nfs):
     """
     Victims and attackers: `evil_nfs`, and the services of their chain. The victims' ring holds
@@ -109,9 +151,13 @@ def document(evil_nfs, path, **more_nfs):
         "groups": {"victims": {"huge_pages": "never", "buffers": 32768},
                    "attackers": {"huge_pages": "never", "buffers": 4096}},
         "ports": {
-            "source": {"spec": "null:rate=2000,flows=16", "group": "victims", "up": False},
+            "source": {"spec": "pcap:/run/test/other.pcap,loop=0,rate=2000", "group": "victims",
+                       "up": False},
             "sink": {"spec": "null:source=off", "group": "victims"},
-            "bait": {"spec": "null:rate=20000,flows=16", "group": "attackers", "up": False},
+            "gate": {"spec": "pcap:/run/test/passed.pcap,loop=0,rate=200", "group": "victims",
+                     "up": False},
+            "bait": {"spec": "pcap:/run/test/own.pcap,loop=0,rate=20000", "group": "attackers",
+                     "up": False},
             "pit": {"spec": "null:source=off", "group": "attackers"}},
         "nfs": {
             **evil_nfs, **more_nfs,
@@ -119,7 +165,9 @@ def document(evil_nfs, path, **more_nfs):
             "stranger": {"image": "external", "user": "games", "group": "victims"}},
         "chains": {
             "victims": {"from": "source", "to": "sink", "path": ["forward"], "default": True},
-            "attackers": {"from": "bait", "to": "pit", "path": path, "default": True}},
+            "attackers": {"from": "bait", "to": "pit", "path": path, "default": True},
+            "border": {"from": "gate", "to": "pit", "cross_groups": True, "reverse": "none",
+                       "default": True}},
     }
 
 
@@ -343,6 +391,8 @@ def run_all(netvmd, cases, attack, more=None):
             if not netvmd.lost:
                 began = time.monotonic()
                 found = run_case(netvmd, case, attack)
+                for note in case.notes:
+                    print("#", note)
                 tap.result(f"{case.name}: {case.what} ({time.monotonic() - began:.1f} s)", found)
         if more and not netvmd.lost:
             more(netvmd, tap)
