@@ -40,6 +40,23 @@ check "traffic again" until_true 10 on client ping -q -c 1 -W 1 10.0.0.2
 check "what was lost has a name" equal 0 \
 	"$(stat_of '.books.drops | del(.["nf-died"], .["service-down"], .["chain-overload"]) | [.[]] | add // 0')"
 
+# One that takes itself down, again and again, with packets in its hands.
+goes_down() { # WHAT SYSRQ-KEY END
+	local before
+	before=$(stat_of .nfs.inner.restarts)
+	check "a guest that $1" netvm nf set inner \
+		command="busybox sh -c 'netvm-monitor & busybox sleep 1; echo $2 >/proc/sysrq-trigger'"
+	check "its end has a name" until_true 60 stat_is .nfs.inner.last_exit "$3"
+	check "it is started again" until_true 60 back $((before + 1))
+	check "the books balance" books_balance
+}
+on client ping -q -i 0.002 10.0.0.2 >/dev/null &
+goes_down panics c "the guest ended by guest-reset"
+goes_down "powers off" o "exited with status 0"
+check "one that works" netvm nf set inner command=netvm-monitor
+check "takes its place" guest_running inner
+check "traffic again" until_true 10 on client ping -q -c 1 -W 1 10.0.0.2
+
 check "a guest without the program ends" netvm nf set inner command=no-such-nf
 check "and is tried again" until_true 60 stat_is '.nfs.inner.restarts >= 3' true
 
