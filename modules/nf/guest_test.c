@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -244,6 +245,25 @@ static void test_refused_and_again(void **state)
 	machine_stop(&machine);
 }
 
+/* One that is refused all the time does not flush out what happened to others. */
+static void test_refused_all_the_time(void **state)
+{
+	const time_t began = time(NULL);
+	struct machine machine;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", external_guest()));
+	machine_start(&machine, "fw");
+	for (unsigned i = 0; i < 100; i++) {
+		hello(&machine, "stranger");
+		await(&machine, NETVM_STATE_REFUSED);
+		enter(&machine, NETVM_STATE_GONE);
+		await(&machine, NETVM_STATE_OFFERED);
+	}
+	assert_in_range(fake_events("nf-refused", ""), 10, 10 * (time(NULL) - began + 2));
+	machine_stop(&machine);
+}
+
 /* Its devices show the memory of its own group, so it can be nobody else. */
 static void test_not_another_guest(void **state)
 {
@@ -376,6 +396,7 @@ int main(void)
 		RIG_TEST(test_next_machine_gets_fresh_memory),
 		RIG_TEST(test_workers_wait_on_the_vectors),
 		RIG_TEST(test_refused_and_again),
+		RIG_TEST(test_refused_all_the_time),
 		RIG_TEST(test_not_another_guest),
 		RIG_TEST(test_not_a_process),
 		RIG_TEST(test_hostile_states),
