@@ -29,6 +29,7 @@
 #include "manager/events.h"
 #include "manager/file.h"
 #include "manager/log.h"
+#include "manager/memory.h"
 #include "manager/modules.h"
 #include "manager/notify.h"
 #include "manager/privilege.h"
@@ -390,6 +391,7 @@ int daemon_run(const struct daemon_options *options)
 	struct daemon *daemon = &self;
 	struct error error = {0};
 
+	memory_init();
 	signal(SIGPIPE, SIG_IGN);
 	daemon->options = options;
 	set_paths(daemon);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manager/memory.h"
 #include "manager/schema_types.h"
 
 #define METHODS_MAX 64
@@ -144,11 +145,16 @@ static json_t *answer_value(const json_t *id, const char *key, json_t *value)
 
 static void send_value(struct rpc_peer *peer, const json_t *value)
 {
+	static const char no_memory[] =
+		"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":"
+		"\"the machine has no memory left\"},\"id\":null}";
 	char *text = json_dumps(value, JSON_COMPACT);
 
 	if (text)
 		peer->send(peer, text, strlen(text));
-	free(text);
+	else
+		peer->send(peer, no_memory, sizeof(no_memory) - 1);
+	memory_free_text(text);
 }
 
 void rpc_send_error(struct rpc_peer *peer, enum rpc_code code, const struct error *error)
@@ -392,8 +398,11 @@ static void handle_value(struct rpc_peer *peer, const json_t *value)
 		return;
 	}
 	batch = calloc(1, sizeof(*batch));
-	if (!batch)
+	if (!batch) {
+		error_set(&error, ENOMEM, "", "", "no memory");
+		rpc_send_error(peer, RPC_REFUSED, &error);
 		return;
+	}
 	*batch = (struct batch){peer, json_is_array(value), 1, json_array()};
 	for (size_t i = 0; i < json_array_size(value); i++)
 		handle_call(batch, json_array_get(value, i));
@@ -402,19 +411,33 @@ static void handle_value(struct rpc_peer *peer, const json_t *value)
 	batch_close(batch);
 }
 
-void rpc_input(struct rpc_peer *peer, const char *text, size_t length)
+/* What a caller sends may take more than the reserve holds: memory.h. */
+static json_t *parse(const char *text, size_t length, struct error *error)
 {
 	json_error_t problem;
-	json_t *value =
-		json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
-	struct error error = {0};
+	json_t *value;
 
-	if (value) {
+	memory_bar_reserve();
+	value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+	if (memory_unbar_reserve() && !value)
+		error_set(error, ENOMEM, "", "try again when there is more",
+			"no memory for the request");
+	else if (!value)
+		error_set(error, EINVAL, "", "one JSON text per line", "not JSON: %s, at byte %d",
+			problem.text, problem.position);
+	return value;
+}
+
+void rpc_input(struct rpc_peer *peer, const char *text, size_t length)
+{
+	struct error error = {0};
+	json_t *value = parse(text, length, &error);
+
+	if (!value)
+		rpc_send_error(peer, error.code == ENOMEM ? RPC_REFUSED : RPC_PARSE_ERROR, &error);
+	else if (memory_check(&error))
+		rpc_send_error(peer, RPC_REFUSED, &error);
+	else
 		handle_value(peer, value);
-		json_decref(value);
-		return;
-	}
-	error_set(&error, EINVAL, "", "one JSON text per line", "not JSON: %s, at byte %d",
-		problem.text, problem.position);
-	rpc_send_error(peer, RPC_PARSE_ERROR, &error);
+	json_decref(value);
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manager/memory.h"
+
 static const char *const type_names[] = {
 	[FIELD_BOOL] = "bool",
 	[FIELD_INT] = "int",
@@ -209,7 +211,7 @@ int schema_wrong(const struct field *field, const json_t *value, struct error *e
 		error_set(error, EINVAL, "", hint, "%s is not valid here", schema_type_of(value));
 	else
 		error_set(error, EINVAL, "", hint, "%.60s is not valid here", text);
-	free(text);
+	memory_free_text(text);
 	return -EINVAL;
 }
 

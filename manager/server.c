@@ -18,6 +18,8 @@
 #include <event2/event.h>
 #include <event2/listener.h>
 
+#include "common/spare.h"
+#include "manager/events.h"
 #include "manager/rpc.h"
 
 #define OUTPUT_MAX (4u * 1024 * 1024) /* no further calls are taken while so much is unread */
@@ -25,6 +27,7 @@
 struct server {
 	struct event_base *base;
 	struct evconnlistener *listener;
+	int spare_fd;
 	struct server_options options;
 	unsigned n_connections;
 	LIST_HEAD(, connection) connections;
@@ -212,10 +215,11 @@ void server_adopt(struct server *server, int fd)
 
 	evutil_make_socket_nonblocking(fd);
 	connection = connection_create(server, fd);
-	if (!connection)
+	if (!connection) {
 		close(fd);
-	else if (caller_read(fd, &connection->caller) ||
-		 role_of(&connection->caller).role == ROLE_NONE)
+		events_add("api", "", "a caller was turned away: no memory");
+	} else if (caller_read(fd, &connection->caller) ||
+		   role_of(&connection->caller).role == ROLE_NONE)
 		refuse(connection, EACCES, RPC_REFUSED,
 			"root, members of the group " ROLE_GROUP
 			" and those named in the section api",
@@ -232,6 +236,16 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 {
 	(void)listener, (void)address, (void)length;
 	server_adopt(arg, fd);
+}
+
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	struct server *server = arg;
+
+	if (errno != EMFILE && errno != ENFILE)
+		return;
+	spare_hang_up(&server->spare_fd, evconnlistener_get_fd(listener));
+	events_add("api", "", "a caller was turned away: the daemon has no descriptor left");
 }
 
 /* ---- the socket ------------------------------------------------------------------------------ */
@@ -296,8 +310,10 @@ static int start_listening(struct server *server, struct error *error)
 		return fd;
 	server->listener = evconnlistener_new(server->base, on_accept, server,
 		LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (server->listener)
+	if (server->listener) {
+		evconnlistener_set_error_cb(server->listener, on_accept_error);
 		return 0;
+	}
 	close(fd);
 	return error_set(error, ENOMEM, server->options.path, "", "no memory");
 }
@@ -317,10 +333,11 @@ int server_open(struct event_base *base, const struct server_options *options,
 		server->options.connections_max = SERVER_CONNECTIONS_MAX;
 	if (!options->timeout_ms)
 		server->options.timeout_ms = SERVER_TIMEOUT_MS;
+	server->spare_fd = spare_open();
 	if (options->path)
 		rc = start_listening(server, error);
 	if (rc)
-		free(server);
+		server_close(server);
 	else
 		*result = server;
 	return rc;
@@ -336,5 +353,7 @@ void server_close(struct server *server)
 		evconnlistener_free(server->listener);
 		unlink(server->options.path);
 	}
+	if (server->spare_fd >= 0)
+		close(server->spare_fd);
 	free(server);
 }

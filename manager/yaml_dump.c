@@ -84,8 +84,8 @@ static bool emit_map(struct writer *writer, const json_t *map, unsigned depth)
 
 static bool emit_value(struct writer *writer, const json_t *value, unsigned depth)
 {
-	char *text;
-	bool good;
+	char text[64]; /* a number, true, false, null */
+	size_t length;
 
 	if (json_is_object(value))
 		return emit_map(writer, value, depth);
@@ -93,10 +93,11 @@ static bool emit_value(struct writer *writer, const json_t *value, unsigned dept
 		return emit_list(writer, value, depth);
 	if (json_is_string(value))
 		return emit_text(writer, json_string_value(value));
-	text = json_dumps(value, JSON_ENCODE_ANY);
-	good = text && emit_scalar(writer, text, YAML_PLAIN_SCALAR_STYLE);
-	free(text);
-	return good;
+	length = json_dumpb(value, text, sizeof(text) - 1, JSON_ENCODE_ANY);
+	if (length >= sizeof(text))
+		return false;
+	text[length] = '\0';
+	return emit_scalar(writer, text, YAML_PLAIN_SCALAR_STYLE);
 }
 
 static bool emit_document(struct writer *writer, const json_t *value)

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/spare.h"
 #include "modules/nf/complaints.h"
 #include "modules/nf/hello.h"
 #include "modules/nf/session.h"
@@ -28,7 +29,7 @@ struct attach {
 	struct timeval deadline;
 	int fd;
 	struct event *event;
-	int spare_fd; /* given up to accept and turn away one more when descriptors run out */
+	int spare_fd;
 	TAILQ_HEAD(, session) pending; /* oldest first */
 	unsigned n_pending;
 	struct complaints complaints;
@@ -266,16 +267,9 @@ static void connection_begin(struct attach *attach, int fd)
 		complain(&attach->complaints, "", "no room for a connection: %s", strerror(-rc));
 }
 
-/* Out of descriptors, the connection would stay and the loop spin: accept it by the spare one. */
 static void turn_away(struct attach *attach)
 {
-	int fd;
-
-	close(attach->spare_fd);
-	fd = accept4(attach->fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
-		close(fd);
-	attach->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	spare_hang_up(&attach->spare_fd, attach->fd);
 	complain(&attach->complaints, "",
 		"a connection was turned away: the daemon has no descriptor left");
 }
@@ -344,7 +338,7 @@ int attach_open(struct event_base *base, struct engine *engine, const char *path
 	made->hooks = hooks;
 	made->deadline = (struct timeval){deadline_ms / 1000, deadline_ms % 1000 * 1000};
 	made->fd = -1;
-	made->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	made->spare_fd = spare_open();
 	TAILQ_INIT(&made->pending);
 	rc = listener_bind(made, path, error);
 	if (!rc) {
