@@ -1,8 +1,8 @@
 /* Command lines into words and paths. See command.h. */
 #include "modules/nf/command.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <glob.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -62,6 +62,11 @@ static int split_word(struct splitter *at, struct error *error)
 	return 0;
 }
 
+static int no_memory(struct error *error)
+{
+	return error_set(error, ENOMEM, "", "", "no memory for the command");
+}
+
 int command_split(const char *line, struct command *command, struct error *error)
 {
 	size_t length = strlen(line), n = 0;
@@ -71,7 +76,7 @@ int command_split(const char *line, struct command *command, struct error *error
 	command->text = at.out = malloc(length + 1);
 	command->argv = calloc(length / 2 + 2, sizeof(*command->argv));
 	if (!command->text || !command->argv)
-		rc = error_set(error, ENOMEM, "", "", "no memory for the command");
+		rc = no_memory(error);
 	while (!rc && *(at.in += strspn(at.in, BLANKS))) {
 		command->argv[n++] = at.out;
 		rc = split_word(&at, error);
@@ -129,36 +134,54 @@ static bool is_program(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-static char *find_in(const char *folder, const char *name)
+/* The finders return -ENOENT when there is no such program, -ENOMEM. */
+static int find_in(const char *folder, const char *name, char **found)
 {
 	char path[PATH_MAX];
 
-	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
-		return NULL;
-	return is_program(path) ? strdup(path) : NULL;
+	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path) ||
+		!is_program(path))
+		return -ENOENT;
+	*found = strdup(path);
+	return *found ? 0 : -ENOMEM;
+}
+
+/* Not glob(), which frees twice when memory runs out (glibc 2.36, GLOB_BRACE). */
+static int find_below(const char *folder, const char *name, char **found)
+{
+	DIR *entries = opendir(folder);
+	const struct dirent *entry;
+	char path[PATH_MAX];
+	int rc = -ENOENT;
+
+	if (!entries)
+		return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? -ENOENT : -errno;
+	while (rc == -ENOENT && (entry = readdir(entries)))
+		if (entry->d_name[0] != '.' && snprintf(path, sizeof(path), "%s/%s", folder,
+						       entry->d_name) < (int)sizeof(path))
+			rc = find_in(path, name, found);
+	closedir(entries);
+	return rc;
 }
 
 /* The daemon's own folders first, so that NFs and daemon of one build find each other. */
-static char *find_at_home(const char *binary_dir, const char *name)
+static int find_at_home(const char *binary_dir, const char *name, char **found)
 {
-	char *found = find_in(binary_dir, name);
-	char pattern[PATH_MAX];
-	glob_t folders;
+	char folder[PATH_MAX];
+	int rc = find_in(binary_dir, name, found);
 
-	snprintf(pattern, sizeof(pattern), "%s/../nfs{,/*}", binary_dir);
-	if (found || glob(pattern, GLOB_BRACE, NULL, &folders) != 0)
-		return found;
-	for (size_t i = 0; i < folders.gl_pathc && !found; i++)
-		found = find_in(folders.gl_pathv[i], name);
-	globfree(&folders);
-	return found;
+	if (snprintf(folder, sizeof(folder), "%s/../nfs", binary_dir) >= (int)sizeof(folder))
+		return rc;
+	if (rc == -ENOENT)
+		rc = find_in(folder, name, found);
+	return rc == -ENOENT ? find_below(folder, name, found) : rc;
 }
 
-static char *find_on_path(const char *path, const char *name)
+static int find_on_path(const char *path, const char *name, char **found)
 {
-	char *found = NULL;
+	int rc = -ENOENT;
 
-	while (!found && *path) {
+	while (rc == -ENOENT && *path) {
 		size_t length = strcspn(path, ":");
 		char folder[PATH_MAX];
 
@@ -166,11 +189,11 @@ static char *find_on_path(const char *path, const char *name)
 		 * started. */
 		if (path[0] == '/' && length < sizeof(folder)) {
 			snprintf(folder, sizeof(folder), "%.*s", (int)length, path);
-			found = find_in(folder, name);
+			rc = find_in(folder, name, found);
 		}
 		path += length + (path[length] == ':');
 	}
-	return found;
+	return rc;
 }
 
 static int find_absolute(const char *word, char **path, struct error *error)
@@ -181,13 +204,14 @@ static int find_absolute(const char *word, char **path, struct error *error)
 		return error_set(error, EACCES, "", "make it executable: chmod 755",
 			"%s is not an executable file", word);
 	*path = strdup(word);
-	return *path ? 0 : -ENOMEM;
+	return *path ? 0 : no_memory(error);
 }
 
 int command_find(const char *word, const char *binary_dir, char **path, struct error *error)
 {
 	const char *search = getenv("PATH");
 	char hint[ERROR_HINT_BYTES];
+	int rc;
 
 	if (!search || !*search)
 		search = PATH_DEFAULT;
@@ -197,11 +221,13 @@ int command_find(const char *word, const char *binary_dir, char **path, struct e
 		return error_set(error, EINVAL, "",
 			"give an absolute path, or a name to be looked for",
 			"%s is a relative path", word);
-	*path = find_at_home(binary_dir, word);
-	if (!*path)
-		*path = find_on_path(search, word);
-	if (*path)
+	rc = find_at_home(binary_dir, word, path);
+	if (rc == -ENOENT)
+		rc = find_on_path(search, word, path);
+	if (rc == 0)
 		return 0;
+	if (rc != -ENOENT)
+		return error_set(error, -rc, "", "", "cannot look for %s: %s", word, strerror(-rc));
 	snprintf(hint, sizeof(hint), "looked in %s, %s/../nfs and %s", binary_dir, binary_dir,
 		search);
 	return error_set(error, ENOENT, "", hint, "no program named %s", word);
