@@ -9,6 +9,9 @@
 /* A descriptor of nothing, or -1. Close it at the end. */
 int spare_open(void);
 
+/* Once there are some again: after accept() has succeeded. */
+void spare_keep(int *spare_fd);
+
 /* After accept() failed with EMFILE or ENFILE. */
 void spare_hang_up(int *spare_fd, int listener);
 

@@ -209,6 +209,11 @@ static struct connection *connection_create(struct server *server, int fd)
 	return connection;
 }
 
+static void turned_away(const char *why)
+{
+	events_add("api", "", "a caller was turned away: %s", why);
+}
+
 void server_adopt(struct server *server, int fd)
 {
 	struct connection *connection;
@@ -217,7 +222,7 @@ void server_adopt(struct server *server, int fd)
 	connection = connection_create(server, fd);
 	if (!connection) {
 		close(fd);
-		events_add("api", "", "a caller was turned away: no memory");
+		turned_away("no memory");
 	} else if (caller_read(fd, &connection->caller) ||
 		   role_of(&connection->caller).role == ROLE_NONE)
 		refuse(connection, EACCES, RPC_REFUSED,
@@ -227,15 +232,20 @@ void server_adopt(struct server *server, int fd)
 	else if (server->n_connections > server->options.connections_max)
 		refuse(connection, EBUSY, RPC_REFUSED, "close some, or try again later",
 			"too many connections");
-	else
-		bufferevent_enable(connection->stream, EV_READ);
+	else if (bufferevent_enable(connection->stream, EV_READ)) {
+		connection_destroy(connection);
+		turned_away("the kernel has no room to watch it");
+	}
 }
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
 	int length, void *arg)
 {
+	struct server *server = arg;
+
 	(void)listener, (void)address, (void)length;
-	server_adopt(arg, fd);
+	spare_keep(&server->spare_fd);
+	server_adopt(server, fd);
 }
 
 static void on_accept_error(struct evconnlistener *listener, void *arg)
@@ -245,7 +255,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 	if (errno != EMFILE && errno != ENFILE)
 		return;
 	spare_hang_up(&server->spare_fd, evconnlistener_get_fd(listener));
-	events_add("api", "", "a caller was turned away: the daemon has no descriptor left");
+	turned_away("the daemon has no descriptor left");
 }
 
 /* ---- the socket ------------------------------------------------------------------------------ */

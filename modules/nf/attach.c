@@ -280,10 +280,12 @@ static void listener_event(evutil_socket_t listener, short what, void *arg)
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)what;
-	if (fd >= 0)
+	if (fd >= 0) {
+		spare_keep(&attach->spare_fd);
 		connection_begin(attach, fd);
-	else if (errno == EMFILE || errno == ENFILE)
+	} else if (errno == EMFILE || errno == ENFILE) {
 		turn_away(attach);
+	}
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
