@@ -41,28 +41,38 @@ class Api:
         self.socket.close()
 
 
-@contextmanager
-def netvmd(work, build, document):
-    """Run the daemon with this document; yields its Api when traffic may flow."""
-    with open(work.path("netvm.yaml"), "w") as file:
-        json.dump(document, file)  # JSON is YAML
+def start(work, build, *more):
+    """Start a daemon with the workspace's document; returns it when traffic may flow."""
     ready, child_end = os.pipe()
     try:
-        daemon = work.start("netvmd", [
+        child = work.start("netvmd", [
             os.path.join(build, "manager", "netvmd"), "--config", work.path("netvm.yaml"),
-            "--run-dir", work.folder, "--state-dir", work.folder, "--ready-fd", str(child_end)],
-            pass_fds=[child_end])
+            "--run-dir", work.folder, "--state-dir", work.folder, "--ready-fd", str(child_end),
+            *more], pass_fds=[child_end])
     finally:
         os.close(child_end)
     with open(ready, "rb") as end:
         if end.readline() != b"READY\n":
             raise BenchError(f"netvmd did not start:\n{work.tail('netvmd')}")
-        api = Api(work.path("api.sock"))
-        try:
-            yield api
-        finally:
-            api.close()
-            work.stop(daemon)
+    return child
+
+
+@contextmanager
+def netvmd(work, build, document):
+    """Run the daemon with this document; yields its Api when traffic may flow."""
+    write_document(work, document)
+    child = start(work, build)
+    api = Api(work.path("api.sock"))
+    try:
+        yield api
+    finally:
+        api.close()
+        work.stop(child)
+
+
+def write_document(work, document):
+    with open(work.path("netvm.yaml"), "w") as file:
+        json.dump(document, file)  # JSON is YAML
 
 
 def base_document(work, source):

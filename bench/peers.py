@@ -5,6 +5,7 @@ workspace ends the processes. Flags are explained in README.md.
 Used by chain.py and latency.py."""
 
 import json
+import os
 import re
 import socket
 import time
@@ -142,9 +143,15 @@ class Ovs:
                    f"other_config:dpdk-socket-mem={MEMORY_MB}",
                    f"other_config:pmd-cpu-mask={1 << work.switch_core:#x}",
                    "other_config:dpdk-init=true")
-        self.daemon = work.start("vswitchd", [OVS_SWITCHD, f"unix:{work.path('db.sock')}",
-                                              "--unixctl=vswitchd.ctl"], env=self.env)
-        work.wait_for_path("vswitchd.ctl", self.daemon)
+        self.start_daemon()
+
+    def start_daemon(self):
+        """Also again, after its end: the database knows the ports, nobody knows the flows."""
+        if os.path.exists(self.work.path("vswitchd.ctl")):
+            os.unlink(self.work.path("vswitchd.ctl"))  # of one that was killed
+        self.daemon = self.work.start("vswitchd", [OVS_SWITCHD, f"unix:{self.work.path('db.sock')}",
+                                                   "--unixctl=vswitchd.ctl"], env=self.env)
+        self.work.wait_for_path("vswitchd.ctl", self.daemon)
 
     def vsctl(self, *arguments):
         return self.work.run(["ovs-vsctl", f"--db=unix:{self.work.path('db.sock')}", *arguments],

@@ -79,6 +79,26 @@ def loss_targets(results):
         f"{micros(ours)} us", 0 < ours <= theirs
 
 
+def reliability(results):
+    """What failures and floods cost: recovery, restart, overload."""
+    rows = [[figure, times["p50"], times["p99"]]
+            for figure, times in results.get("recovery", {}).items()]
+    if rows:
+        table("An NF is killed (kill -9):", ["", "p50", "p99"], rows)
+    rows = [[case, how, *figures.values()]
+            for (case, how), figures in results.get("restart", {}).items()]
+    if rows:
+        table("The switch is restarted under a stream of packets:",
+              ["case", "how", "blackout ms", "min", "max", "lost"], rows)
+    if "overload" in results:
+        table("Chain 1 at 150 % of its loss-free rate:", ["", "figure"],
+              list(results["overload"]["overload"].items()))
+        table("A stream beside a chain that is flooded:",
+              ["case", "other chain", "sent", "lost", "p50 us", "p99 us"],
+              [[case, name, *figures.values()]
+               for (case, name), figures in results["overload"]["neighbours"].items()])
+
+
 def show(results):
     if "chain" in results:
         chains(results["chain"])
@@ -88,6 +108,7 @@ def show(results):
         table("Cost of one packet by stage:", ["stage", "ns", "cycles"],
               [[stage["stage"], f"{stage['ns']:.1f}", f"{stage['cycles']:.0f}"]
                for stage in results["stages"]])
+    reliability(results)
     rows = [[what, wanted, value, "met" if met else "not met"]
             for what, wanted, value, met in targets(results)]
     if rows:
