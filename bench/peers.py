@@ -27,16 +27,16 @@ def need_huge_pages(work):
         raise BenchError("the peers need 2 MB huge pages, and none could be reserved")
 
 
-def eal(work, prefix, core):
+def eal(work, prefix, core, memory_mb=MEMORY_MB):
     """EAL options: both lcores of a testpmd on one CPU (its main one only waits), no NIC."""
     need_huge_pages(work)
     return [f"--lcores=(0,1)@{core}", "--no-pci", "--in-memory", "--single-file-segments",
-            f"--file-prefix={prefix}", "-m", str(MEMORY_MB)]
+            f"--file-prefix={prefix}", "-m", str(memory_mb)]
 
 
-def testpmd(work, name, core, vdevs, start="--auto-start"):
+def testpmd(work, name, core, vdevs, start="--auto-start", memory_mb=MEMORY_MB):
     """Start a testpmd that forwards between its ports (mode io: the packet is not touched)."""
-    argv = ["dpdk-testpmd", *eal(work, name, core)]
+    argv = ["dpdk-testpmd", *eal(work, name, core, memory_mb)]
     for vdev in vdevs:
         argv += ["--vdev", vdev]
     argv += ["--", start, "--forward-mode=io", "--disable-link-check",
