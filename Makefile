@@ -3,6 +3,8 @@
 #   make demo         installs, builds, shows real traffic through a real chain
 #   make demo VM=1    the same with a virtual machine in the chain
 #   make test         everything that can fail, closes with "N passed, N failed"
+#   make test-fault   hostile NFs and a machine without memory, descriptors, disk; part of make test
+#   make soak         traffic, kills and changes for SOAK_S seconds (1800)
 #   make fuzz         each fuzz target for FUZZ_S seconds (60)
 #   make bench        the full measurement, one table and one JSON line each
 #   make bench-chain  chains only, next to the peers
@@ -12,7 +14,7 @@
 BUILD  ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all build demo test fuzz bench bench-chain install clean
+.PHONY: all build demo test test-fault soak fuzz bench bench-chain install clean
 
 all: build
 
@@ -28,6 +30,14 @@ demo:
 test:
 	@tools/setup build demo test
 	@tests/run
+
+test-fault: build
+	@tools/setup test
+	@meson test -C $(BUILD) --no-rebuild --suite fault --print-errorlogs
+
+soak: build
+	@tools/setup test
+	@NETVM_BUILD=$(BUILD) tests/fault/soak $(SOAK_S)
 
 fuzz:
 	@tools/setup build test
