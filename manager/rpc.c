@@ -367,6 +367,8 @@ static void handle_call(struct batch *batch, const json_t *value)
 		code = run_call(batch, &call, &result, &rc, &error);
 	else if (!call.id)
 		call.id = json_null(); /* not even a notification: the answer says so */
+	if (rc < 0 && !error.code)
+		error_set(&error, -rc, "", "", "%s", strerror(-rc));
 	if (rc == RPC_LATER)
 		return;
 	if (rc == 0 && call.id)
@@ -411,7 +413,10 @@ static void handle_value(struct rpc_peer *peer, const json_t *value)
 	batch_close(batch);
 }
 
-/* What a caller sends may take more than the reserve holds: memory.h. */
+/*
+ * What a caller sends may take more than the reserve holds: memory.h. When memory was missing,
+ * jansson may return a value all the same, with something else in it than the text says.
+ */
 static json_t *parse(const char *text, size_t length, struct error *error)
 {
 	json_error_t problem;
@@ -419,10 +424,13 @@ static json_t *parse(const char *text, size_t length, struct error *error)
 
 	memory_bar_reserve();
 	value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
-	if (memory_unbar_reserve() && !value)
+	if (memory_unbar_reserve()) {
 		error_set(error, ENOMEM, "", "try again when there is more",
 			"no memory for the request");
-	else if (!value)
+		json_decref(value);
+		return NULL;
+	}
+	if (!value)
 		error_set(error, EINVAL, "", "one JSON text per line", "not JSON: %s, at byte %d",
 			problem.text, problem.position);
 	return value;

@@ -86,7 +86,7 @@ static void *flip_forever(void *arg)
 
 static void producer_flips(const struct evil_case *self)
 {
-	struct client client;
+	static struct client client; /* its thread goes on when this function has returned */
 	pthread_t flipper;
 
 	attach_and_work(&client, self->name);
@@ -176,9 +176,9 @@ static void *tickets_forever(void *arg)
 /* Each packet finds another ticket and rings a pipe that nobody reads, until it is full. */
 static void pipe_never_read(const struct evil_case *self)
 {
+	static struct client client; /* its thread goes on when this function has returned */
 	struct patience wait = patience("a full pipe");
 	pthread_t writer;
-	struct client client;
 	int size, filled = 0;
 
 	client_attach(&client, self->name);
