@@ -95,7 +95,9 @@ static int user_read(struct nf_settings *settings, const char *user, struct erro
 	settings->home = strdup(entry->pw_dir);
 	settings->uid = entry->pw_uid;
 	settings->gid = entry->pw_gid;
-	return settings->user && settings->home ? 0 : -ENOMEM;
+	if (settings->user && settings->home)
+		return 0;
+	return error_set(error, ENOMEM, "user", "", "no memory for the names of user %s", user);
 }
 
 /* Of an NF that the daemon starts as a process. */

@@ -104,6 +104,13 @@ class Netvmd(Api):
                 "threads": len(os.listdir(f"{proc}/task")), "memories": memories,
                 "rss_kb": rss_kb}
 
+    def end(self):
+        """How it ended, after it stopped answering."""
+        try:
+            return f"its exit status: {self.process.wait(5)}"
+        except subprocess.TimeoutExpired:
+            return "it still runs"
+
     def tail(self):
         """The end of its log, for people."""
         with open("netvmd.log", encoding="utf-8", errors="replace") as log:
