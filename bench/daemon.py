@@ -1,6 +1,6 @@
 """NetVM itself as a case: netvmd from the build folder with a document of its own, and its API.
 
-Used by chain.py, latency.py and attach.py."""
+Used by all cases but stages."""
 
 import json
 import os
