@@ -1,6 +1,6 @@
 """A netvmd under test: started in namespaces of its own, measured between attacks, stopped in order.
 
-Used by run (hostile NFs), shortage (what the machine refuses the daemon) and soak (all day long)."""
+Used by shortage (what the machine refuses the daemon) and soak (all day long)."""
 import json
 import os
 import re
@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.realpath(os.environ.get("NETVM_BUILD", os.path.join(ROOT, "build")))
@@ -215,31 +214,6 @@ class Tap:
         """The plan; returns the exit status."""
         print(f"1..{self.n}")
         return 1 if self.failed else 0
-
-
-@contextmanager
-def huge_pages(n):
-    """So many free 2 MB pages of the machine more than there were, if it has them."""
-    path = "/proc/sys/vm/nr_hugepages"
-
-    def number():
-        with open(path, encoding="ascii") as file:
-            return int(file.read())
-
-    def change(by):
-        try:
-            with open(path, "w", encoding="ascii") as file:
-                file.write(f"{number() + by}\n")
-        except OSError:
-            pass  # not ours to set
-
-    before = number()
-    change(n)
-    gained = number() - before
-    try:
-        yield gained >= n
-    finally:
-        change(-max(gained, 0))
 
 
 def private_machine():
