@@ -159,6 +159,7 @@ struct netvm_worker_state {
 enum netvm_control {
 	NETVM_CONTROL_STOP = 1u << 0, /* finish what you hold, detach, exit */
 	NETVM_CONTROL_BUSY = 1u << 1, /* poll, never sleep */
+	NETVM_CONTROL_MOVE = 1u << 2, /* with STOP: do not exit, attach to what is offered next */
 };
 
 struct netvm_channel {

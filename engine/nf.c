@@ -236,9 +236,10 @@ static uint32_t owned(const struct nf *nf, uint32_t *indices, unsigned *n_packet
 
 void engine_nf_request_stop(struct engine *engine, struct nf *nf)
 {
+	uint32_t control = __atomic_load_n(&nf->channel->control, __ATOMIC_RELAXED);
 	char one = 1;
 
-	__atomic_store_n(&nf->channel->control, NETVM_CONTROL_STOP, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&nf->channel->control, control | NETVM_CONTROL_STOP, __ATOMIC_SEQ_CST);
 	for (unsigned q = 0; q < nf->n_queues; q++)
 		(void)!write(nf->link[0].queue[q].fd, &one, 1);
 	(void)engine;

@@ -128,6 +128,9 @@ void wait_events(struct netvm_private *queue);
 /* The host asked this NF to stop. */
 bool wait_stop_asked(const struct netvm_private *queue);
 
+/* ... and to attach again to what it offers next. */
+bool wait_move_asked(const struct netvm_private *queue);
+
 /* ---- state.c: called on the queue's thread ------------------------------------------------- */
 
 /* The host's descriptor is readable: false when that is its end; what it said is done. */

@@ -161,6 +161,21 @@ static void a_stop_asked_for_is_heard(void **state)
 	test_host_close(host);
 }
 
+static void a_move_asked_for_is_no_stop(void **state)
+{
+	struct test_host *host;
+	struct netvm *nf = attached(&host);
+	struct netvm_packet pkt;
+
+	(void)state;
+	test_host_control(host, NETVM_CONTROL_STOP | NETVM_CONTROL_MOVE);
+	assert_int_equal(netvm_receive(nf, &pkt, 1, FOREVER), -ECONNRESET);
+	assert_non_null(strstr(netvm_error(), "asked this NF to move"));
+	netvm_detach(nf);
+	assert_int_equal(host->channel->state, NETVM_STATE_GONE);
+	test_host_close(host);
+}
+
 static void a_withdrawn_channel_ends_every_wait(void **state)
 {
 	struct test_host *host;
@@ -343,6 +358,7 @@ int main(void)
 		cmocka_unit_test(sleep_ends_without_a_doorbell),
 		cmocka_unit_test(idleness_is_cheap_and_keeps_the_time_limit),
 		cmocka_unit_test(a_stop_asked_for_is_heard),
+		cmocka_unit_test(a_move_asked_for_is_no_stop),
 		cmocka_unit_test(a_withdrawn_channel_ends_every_wait),
 		cmocka_unit_test(the_right_two_devices_are_found),
 		cmocka_unit_test(two_channels_are_an_error),

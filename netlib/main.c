@@ -22,6 +22,8 @@ static const char help[] =
 	"                    else " NETVM_SOCKET_DEFAULT ", else pci where it has devices)\n"
 	"  --queues N        threads with a queue of their own, 1 to 8\n"
 	"  --busy            poll for packets, never sleep\n"
+	"  --wait            wait for a daemon, or a guest's devices, that come later or again\n"
+	"                    (default: $NETVM_WAIT=1)\n"
 	"  --replay IN[,OUT] run on the packets of a pcap file, without a daemon\n"
 	"  --help            this text\n";
 
@@ -76,6 +78,13 @@ static int set_busy(struct arguments *arguments, char *value)
 	return 0;
 }
 
+static int set_wait(struct arguments *arguments, char *value)
+{
+	(void)value;
+	arguments->options.wait = true;
+	return 0;
+}
+
 static int set_help(struct arguments *arguments, char *value)
 {
 	(void)value;
@@ -94,6 +103,7 @@ static const struct argument {
 	{"--queues", true, set_queues},
 	{"--replay", true, set_replay},
 	{"--busy", false, set_busy},
+	{"--wait", false, set_wait},
 	{"--help", false, set_help},
 };
 

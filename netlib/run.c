@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "attachment.h"
@@ -61,6 +62,14 @@ static int runner_loop(struct runner *runner)
 	return 0;
 }
 
+/* The stop is one, unless the host wants this NF to attach again. */
+static int runner_stopped(const struct runner *runner)
+{
+	return !stop_requested() && wait_move_asked(runner->queue)
+		       ? failure_set(ECONNRESET, "the daemon asked this NF to move")
+		       : 0;
+}
+
 /* What lay in the rings when the stop came is still worked on; the host may go on filling them. */
 static void runner_finish(struct runner *runner)
 {
@@ -90,8 +99,10 @@ static int runner_run(struct runner *runner)
 		return result < 0 ? result : failure_set(ECANCELED, "start said %d", result);
 	}
 	result = runner_loop(runner);
-	if (result == 0)
+	if (result == 0) {
 		runner_finish(runner);
+		result = runner_stopped(runner);
+	}
 	if (options->tick && options->tick_ns)
 		options->tick(nf, options->arg);
 	netvm_flush(nf);
@@ -137,15 +148,21 @@ static int run_queues(struct attachment *attachment, const struct netvm_options 
 	return result;
 }
 
-static int run_once(const struct netvm_options *options, bool *attached)
+struct outcome {
+	bool attached;
+	bool moves; /* the host wants it to attach again */
+};
+
+static int run_once(const struct netvm_options *options, struct outcome *outcome)
 {
 	struct attachment *attachment;
 	int result = attachment_attach(options, &attachment);
 
-	*attached = result == 0;
+	*outcome = (struct outcome){.attached = result == 0};
 	if (result < 0)
 		return result;
 	result = run_queues(attachment, options);
+	outcome->moves = result < 0 && wait_move_asked(attachment->queue[0]);
 	attachment_close(attachment);
 	return result;
 }
@@ -166,23 +183,30 @@ static bool pause_before_retry(int pause_ms)
 	return !stop_requested();
 }
 
+static bool waits_for_the_first(const struct netvm_options *options)
+{
+	const char *text = getenv("NETVM_WAIT");
+
+	return options->wait || (text && strcmp(text, "1") == 0);
+}
+
 static int run_again_and_again(const struct netvm_options *options)
 {
-	bool was_attached = false;
+	bool may_wait = waits_for_the_first(options), reattaches = options->reattach || may_wait;
 	int pause_ms = RETRY_FIRST_MS;
 
 	for (;;) {
-		bool attached;
-		int result = run_once(options, &attached);
+		struct outcome outcome;
+		int result = run_once(options, &outcome);
 
-		if (!attached && result == -ECANCELED)
+		if (!outcome.attached && result == -ECANCELED)
 			return 0; /* told to stop while attaching */
-		if (attached) {
-			was_attached = true;
+		if (outcome.attached) {
+			may_wait = reattaches || outcome.moves;
 			pause_ms = RETRY_FIRST_MS;
 		}
-		if (!options->reattach || !was_attached ||
-			!(attached ? result == -ECONNRESET : worth_retrying(result)))
+		if (!may_wait ||
+			!(outcome.attached ? result == -ECONNRESET : worth_retrying(result)))
 			return result;
 		if (!pause_before_retry(pause_ms))
 			return 0;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -473,6 +474,44 @@ static void a_new_host_is_attached_again(void **state)
 	test_host_close(runner.host);
 }
 
+/* Without options.reattach: the host's word counts. */
+static void a_move_is_attached_to_the_next_offer(void **state)
+{
+	struct test_host_options next = {0};
+	struct runner runner;
+	uint64_t word;
+
+	(void)state;
+	runner_start(&runner, (struct netvm_options){.burst = pass}, (struct test_host_options){0});
+	next.path = runner.path;
+	test_host_control(runner.host, NETVM_CONTROL_MOVE | NETVM_CONTROL_STOP);
+	assert_int_equal(recv(runner.host->connection, &(char){0}, 1, 0), 0); /* it has left */
+	test_host_close(runner.host);
+	assert_int_equal(test_host_open(&runner.host, &next), 0);
+	assert_int_equal(test_host_ready(runner.host), 0);
+	give(&runner, 0, 0, "packet");
+	collect(&runner, 0, 0, &word, 1);
+	test_host_control(runner.host, NETVM_CONTROL_STOP);
+	assert_int_equal(runner_wait(&runner), 0);
+	test_host_close(runner.host);
+}
+
+static void a_host_that_comes_later_is_waited_for(void **state)
+{
+	struct runner runner = {.options = {.name = "nf", .burst = pass, .wait = true}};
+	struct test_host_options later = {0};
+
+	(void)state;
+	snprintf(runner.path, sizeof(runner.path), "/tmp/netvm-later-%d.sock", getpid());
+	runner.options.socket = later.path = runner.path;
+	assert_int_equal(pthread_create(&runner.thread, NULL, runner_thread, &runner), 0);
+	assert_int_equal(usleep(1000), 0); /* most often it has looked in vain by then */
+	assert_int_equal(test_host_open(&runner.host, &later), 0);
+	assert_int_equal(test_host_ready(runner.host), 0);
+	assert_int_equal(runner_stop(&runner), 0);
+	test_host_close(runner.host);
+}
+
 static void waiting_for_a_new_host_can_be_stopped(void **state)
 {
 	struct runner runner;
@@ -514,6 +553,8 @@ int main(void)
 		cmocka_unit_test(a_vanished_host_ends_the_run),
 		cmocka_unit_test(a_corrupt_ring_ends_all_queues),
 		cmocka_unit_test(a_new_host_is_attached_again),
+		cmocka_unit_test(a_move_is_attached_to_the_next_offer),
+		cmocka_unit_test(a_host_that_comes_later_is_waited_for),
 		cmocka_unit_test(waiting_for_a_new_host_can_be_stopped),
 		cmocka_unit_test(a_stop_before_the_run_is_not_lost),
 	};

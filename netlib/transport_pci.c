@@ -36,6 +36,7 @@
 #define PLUG_TIMEOUT_S   1
 #define ANSWER_TIMEOUT_S 5
 #define LOOK_AGAIN_MS    2
+#define PLUG_PAUSE_MS    16 /* between two looks for a device that is long in coming */
 
 #define DOZE_LEAST_NS 50000u
 #define DOZE_MOST_NS  2000000u
@@ -284,22 +285,22 @@ static uint64_t now_ms(void)
 }
 
 /* False when it is time to stop or too late. */
-static bool look_again(uint64_t deadline_ms)
+static bool look_again(uint64_t deadline_ms, int pause_ms)
 {
 	struct pollfd stop = {.fd = stop_fd(), .events = POLLIN};
 
-	(void)poll(&stop, 1, LOOK_AGAIN_MS);
+	(void)poll(&stop, 1, pause_ms);
 	return !stop_requested() && now_ms() < deadline_ms;
 }
 
 static int channel_wait(struct pci *pci)
 {
 	uint64_t deadline_ms = now_ms() + PLUG_TIMEOUT_S * 1000u;
+	int pause_ms = LOOK_AGAIN_MS;
 	int result;
 
-	do {
-		result = channel_find(pci);
-	} while (result == -EAGAIN && look_again(deadline_ms));
+	while ((result = channel_find(pci)) == -EAGAIN && look_again(deadline_ms, pause_ms))
+		pause_ms = pause_ms < PLUG_PAUSE_MS ? pause_ms * 2 : PLUG_PAUSE_MS;
 	if (result != -EAGAIN)
 		return result;
 	return stop_requested() ? failure_set(ECANCELED, "stopped while attaching")
@@ -372,7 +373,7 @@ static int answer_wait(const struct transport *transport)
 
 	doorbell_ring(transport->pci, NETVM_GUEST_STATE);
 	while (__atomic_load_n(&transport->channel->state, __ATOMIC_ACQUIRE) == NETVM_STATE_HELLO) {
-		if (look_again(deadline_ms))
+		if (look_again(deadline_ms, LOOK_AGAIN_MS))
 			continue;
 		return stop_requested() ? failure_set(ECANCELED, "stopped while attaching")
 					: failure_set(ETIMEDOUT,
@@ -387,7 +388,7 @@ static int group_wait(const struct pci *pci, uint64_t group_bytes, char name[NAM
 	uint64_t deadline_ms = now_ms() + PLUG_TIMEOUT_S * 1000u;
 
 	while (group_find(pci, group_bytes, name) < 0) {
-		if (look_again(deadline_ms))
+		if (look_again(deadline_ms, LOOK_AGAIN_MS))
 			continue;
 		if (stop_requested())
 			return failure_set(ECANCELED, "stopped while attaching");

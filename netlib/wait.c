@@ -103,6 +103,12 @@ bool wait_stop_asked(const struct netvm_private *queue)
 	       NETVM_CONTROL_STOP;
 }
 
+bool wait_move_asked(const struct netvm_private *queue)
+{
+	return __atomic_load_n(&queue->attachment->channel->control, __ATOMIC_RELAXED) &
+	       NETVM_CONTROL_MOVE;
+}
+
 static bool something_waits(struct netvm_private *queue)
 {
 	for (unsigned worker = 0; worker < queue->n_workers; worker++)
@@ -194,7 +200,9 @@ static int receive_once(struct netvm_private *queue, struct netvm_packet *pkts, 
 		return failure_set(ECANCELED, "netvm_stop() was called");
 	n = queue_take(queue, pkts, max);
 	if (n <= 0 && wait_stop_asked(queue)) /* also when the host has gone since */
-		return failure_set(ECANCELED, "the daemon asked this NF to stop");
+		return wait_move_asked(queue)
+			       ? failure_set(ECONNRESET, "the daemon asked this NF to move")
+			       : failure_set(ECANCELED, "the daemon asked this NF to stop");
 	return n;
 }
 

@@ -107,6 +107,7 @@ struct netvm_options {
 	bool stock;        /* ask for empty buffers: needed by netvm_alloc() and netvm_clone() */
 	bool busy;         /* poll instead of sleeping */
 	bool reattach;     /* when the host goes away, attach again instead of returning */
+	bool wait;         /* the same, and wait for the first host, too; or $NETVM_WAIT=1 */
 	/*
 	 * Handing over to a successor (`netvm nf upgrade`, `nf restart`), so that connections,
 	 * counters and the like survive. Both are called by netvm_run() on the thread of queue 0
@@ -130,9 +131,11 @@ struct netvm_options {
 /* ---- running ------------------------------------------------------------------------------ */
 
 /*
- * Attach, run until told to stop (SIGINT, SIGTERM, the host's request, netvm_stop()), detach.
- * Returns 0 after a stop, or:
- *   -ENOENT, -ECONNREFUSED  no daemon at that socket; in a guest: no devices, none behind them
+ * Attach, run until told to stop (SIGINT, SIGTERM, the host's request, netvm_stop()), detach. When
+ * the host asks a guest's NF to move (its devices are unplugged, others will come) it attaches
+ * again, whatever options.reattach says. Returns 0 after a stop, or:
+ *   -ENOENT, -ECONNREFUSED  no daemon at that socket; in a guest: no devices, none behind them;
+ *                           not with options.wait
  *   -EACCES                 not allowed to open the socket or the devices, or declared for another
  *                           user
  *   -EPROTONOSUPPORT        no common ABI version with the daemon, or a feature it does not grant
@@ -147,7 +150,8 @@ int netvm_run(const struct netvm_options *options);
 
 /*
  * netvm_run() as a main function: understands the common arguments
- *     --name NAME --service NAME --socket PATH --queues N --busy --replay IN.pcap[,OUT.pcap] --help
+ *     --name NAME --service NAME --socket PATH --queues N --busy --wait
+ *     --replay IN.pcap[,OUT.pcap] --help
  * anywhere among the arguments; all others are ignored here (parse them yourself first, and end
  * them with "--" where they could be mistaken). With --replay the NF runs on a pcap file, without
  * a daemon. Errors are printed on stderr. Returns an exit status.
