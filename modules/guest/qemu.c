@@ -161,9 +161,13 @@ static int add_kernel_line(json_t *list, const struct qemu_guest *guest, struct 
 	fputs(image, out);
 	if (tsc_khz())
 		fprintf(out, " tsc_early_khz=%u tsc=reliable", tsc_khz());
-	fprintf(out, " NETVM_NAME=%s NETVM_SERVICE=%s", guest->name, guest->service);
-	fputs(guest->command ? " --" : "", out);
-	write_words(out, guest->command);
+	if (guest->agent_socket) {
+		fputs(" 8250.nr_uarts=2 NETVM_AGENT=ttyS1", out);
+	} else {
+		fprintf(out, " NETVM_NAME=%s NETVM_SERVICE=%s", guest->name, guest->service);
+		fputs(guest->command ? " --" : "", out);
+		write_words(out, guest->command);
+	}
 	fclose(out);
 	if (strlen(line) > KERNEL_LINE_MAX)
 		return error_set(error, E2BIG, "", "shorten its cmdline, or the NF's command",
@@ -245,11 +249,41 @@ static void add_socket(json_t *list, const char *id, const char *path)
 
 static void add_devices(json_t *list, const struct qemu_guest *guest)
 {
-	add_socket(list, "netvm-channel", guest->channel_socket);
+	add_socket(list, QEMU_CHANNEL, guest->channel_socket);
 	add(list, "-device");
-	add(list, "ivshmem-doorbell,chardev=netvm-channel,vectors=%u", guest->n_vectors);
-	add_socket(list, "netvm-group", guest->group_socket);
-	add_option(list, "-device", "ivshmem-doorbell,chardev=netvm-group,vectors=1");
+	add(list, "ivshmem-doorbell,chardev=" QEMU_CHANNEL ",vectors=%u", guest->n_vectors);
+	add_socket(list, QEMU_GROUP, guest->group_socket);
+	add_option(list, "-device", "ivshmem-doorbell,chardev=" QEMU_GROUP ",vectors=1");
+}
+
+/*
+ * A port hands on no more addresses than the firmware gave it, and QEMU does not say when they are
+ * too few. Twice the largest memory, for a memory must lie at a multiple of its size.
+ */
+static void add_slots(json_t *list)
+{
+	add_option(list, "-device",
+		"pcie-root-port,id=" QEMU_CHANNEL_SLOT ",chassis=1,pref64-reserve=1G");
+	add_option(list, "-device",
+		"pcie-root-port,id=" QEMU_GROUP_SLOT ",chassis=2,pref64-reserve=8G");
+}
+
+json_t *qemu_slots(void)
+{
+	json_t *list = json_array();
+
+	add_slots(list);
+	return list;
+}
+
+/* Instead of the devices: those are plugged in when the guest runs. */
+static void add_pool(json_t *list, const struct qemu_guest *guest)
+{
+	add_slots(list);
+	add_socket(list, "agent", guest->agent_socket);
+	add_option(list, "-serial", "chardev:agent");
+	if (guest->loads)
+		add_option(list, "-incoming", "defer");
 }
 
 json_t *qemu_devices(const struct qemu_guest *guest)
@@ -283,7 +317,10 @@ int qemu_arguments(const struct qemu_guest *guest, json_t **list, struct error *
 	*list = json_array();
 	add_frame(*list, guest);
 	add_machine(*list, guest);
-	add_devices(*list, guest);
+	if (guest->agent_socket)
+		add_pool(*list, guest);
+	else
+		add_devices(*list, guest);
 	rc = add_boot(*list, guest, error);
 	if (rc)
 		json_decref(*list);

@@ -5,11 +5,21 @@
 #ifndef NETVM_MODULES_GUEST_QEMU_H
 #define NETVM_MODULES_GUEST_QEMU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <jansson.h>
 
 #include "common/error.h"
+
+/* Ids of the two devices, and of the slots they can be plugged into while the guest runs. */
+#define QEMU_CHANNEL      "netvm-channel"
+#define QEMU_GROUP        "netvm-group"
+#define QEMU_CHANNEL_SLOT "netvm-slot0"
+#define QEMU_GROUP_SLOT   "netvm-slot1"
+
+/* The largest memory that fits behind these slots. */
+#define QEMU_PLUG_BYTES_MAX (UINT64_C(4) << 30)
 
 /* What makes one guest. */
 struct qemu_guest {
@@ -26,6 +36,10 @@ struct qemu_guest {
 	const char *channel_socket; /* where QEMU connects to the daemon */
 	const char *group_socket;
 	const char *qmp_socket;
+	/* A guest of a pool: slots instead of devices, and its init listens here for what to run.
+	 */
+	const char *agent_socket; /* NULL: it is none */
+	bool loads;               /* what it is comes by migrate-incoming, not by booting */
 };
 
 /*
@@ -36,6 +50,9 @@ int qemu_arguments(const struct qemu_guest *guest, json_t **list, struct error *
 
 /* Only the two devices, to be added to somebody else's command line. New reference. */
 json_t *qemu_devices(const struct qemu_guest *guest);
+
+/* Only the slots that devices can be plugged into later. New reference. */
+json_t *qemu_slots(void);
 
 /* The same as elements of <devices> in a libvirt domain, a text. New reference. */
 json_t *qemu_libvirt(const struct qemu_guest *guest);

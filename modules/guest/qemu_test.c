@@ -112,6 +112,25 @@ static void test_image(void **state)
 	expect(line, " -smp 1,maxcpus=2 ");
 }
 
+static void test_a_guest_of_a_pool(void **state)
+{
+	struct qemu_guest fw = guest();
+	const char *line;
+
+	(void)state;
+	fw.agent_socket = "/run/fw.agent";
+	line = arguments(&fw);
+	assert_null(strstr(line, "ivshmem"));
+	assert_null(strstr(line, "NETVM_NAME"));
+	assert_null(strstr(line, "-incoming"));
+	expect(line, " -device pcie-root-port,id=netvm-slot0,");
+	expect(line, " -chardev socket,id=agent,path=/run/fw.agent -serial chardev:agent ");
+	expect(line, " NETVM_AGENT=ttyS1 ");
+	fw.loads = true;
+	expect(arguments(&fw), " -incoming defer ");
+	expect(line_of(qemu_slots()), "id=netvm-slot1,chassis=2,");
+}
+
 static void test_accelerators(void **state)
 {
 	struct qemu_guest fw = guest();
@@ -209,6 +228,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_image),
+		cmocka_unit_test(test_a_guest_of_a_pool),
 		cmocka_unit_test(test_accelerators),
 		cmocka_unit_test(test_disk),
 		cmocka_unit_test(test_no_image),

@@ -16,6 +16,9 @@ struct qmp {
 	const struct qmp_hooks *hooks;
 	void *arg;
 	bool greeted;
+	bool ready;
+	bool busy;     /* within a hook: closing it waits */
+	bool closed;   /* by the owner */
 	size_t length; /* of what `line` holds so far */
 	char line[QMP_LINE_MAX];
 };
@@ -30,17 +33,70 @@ static void disconnect(struct qmp *qmp)
 	qmp->fd = -1;
 }
 
+/* One line, with a descriptor or (-1) without. Half a line would be the end of all sense. */
+static int line_send(struct qmp *qmp, const char *line, int fd)
+{
+	const size_t length = strlen(line);
+	struct iovec part = {(char *)line, length};
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	ssize_t n;
+
+	if (fd >= 0) {
+		header.msg_control = control.bytes;
+		header.msg_controllen = sizeof(control.bytes);
+		*CMSG_FIRSTHDR(&header) = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(int)),
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+		};
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), &fd, sizeof(fd));
+	}
+	n = sendmsg(qmp->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n == (ssize_t)length)
+		return 0;
+	return n < 0 ? -errno : -EAGAIN;
+}
+
+/* Takes over the object. */
+static int object_send(struct qmp *qmp, json_t *object, int fd)
+{
+	char *text = json_dumps(object, 0), *line = NULL;
+	int rc = -ENOMEM;
+
+	if (text && asprintf(&line, "%s\n", text) >= 0)
+		rc = line_send(qmp, line, fd);
+	json_decref(object);
+	free(text);
+	free(line);
+	return rc;
+}
+
 static int say(struct qmp *qmp, const char *command)
 {
-	char text[128];
-	int n = snprintf(text, sizeof(text), "{\"execute\": \"%s\"}\n", command);
-
-	if (n >= (int)sizeof(text))
-		return -EINVAL;
-	return send(qmp->fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n ? 0 : -errno;
+	return object_send(qmp, json_pack("{s:s}", "execute", command), -1);
 }
 
 /* ---- what it says ---------------------------------------------------------------------------- */
+
+/* To a command of ours: the first is qmp_capabilities. */
+static void answer_take(struct qmp *qmp, const json_t *id, const char *refusal)
+{
+	const struct qmp_hooks *hooks = qmp->hooks;
+
+	if (id && hooks->answered)
+		hooks->answered(qmp->arg, json_integer_value(id), refusal);
+	else if (!id && refusal && hooks->refused)
+		hooks->refused(qmp->arg, refusal);
+	else if (!qmp->ready && !refusal) {
+		qmp->ready = true;
+		if (hooks->ready)
+			hooks->ready(qmp->arg);
+	}
+}
 
 /* 0, or -1 for what no monitor says. */
 static int object_take(struct qmp *qmp, const json_t *object)
@@ -56,8 +112,11 @@ static int object_take(struct qmp *qmp, const json_t *object)
 	if (event)
 		qmp->hooks->event(qmp->arg, event, json_object_get(object, "data"));
 	else if (error)
-		qmp->hooks->refused(qmp->arg, sentence ? sentence : "without saying why");
-	else if (!json_object_get(object, "return"))
+		answer_take(qmp, json_object_get(object, "id"),
+			sentence ? sentence : "without saying why");
+	else if (json_object_get(object, "return"))
+		answer_take(qmp, json_object_get(object, "id"), NULL);
+	else
 		return -1;
 	return 0;
 }
@@ -84,7 +143,7 @@ static int lines_take(struct qmp *qmp)
 		size_t length = (size_t)(end - start);
 
 		*end = '\0';
-		if (line_take(qmp, start, length))
+		if (line_take(qmp, start, length) || qmp->closed)
 			return -1;
 		start = end + 1;
 		left -= length + 1;
@@ -105,8 +164,15 @@ static void readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (n > 0)
 		qmp->length += (size_t)n;
-	if (n <= 0 || lines_take(qmp))
+	qmp->busy = true;
+	if (n <= 0 || lines_take(qmp)) {
 		disconnect(qmp);
+		if (!qmp->closed && qmp->hooks->gone)
+			qmp->hooks->gone(qmp->arg);
+	}
+	qmp->busy = false;
+	if (qmp->closed)
+		free(qmp);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -137,10 +203,26 @@ void qmp_close(struct qmp *qmp)
 	if (!qmp)
 		return;
 	disconnect(qmp);
-	free(qmp);
+	qmp->closed = true;
+	if (!qmp->busy)
+		free(qmp);
 }
 
 int qmp_execute(struct qmp *qmp, const char *command)
 {
 	return qmp && qmp->fd >= 0 && qmp->greeted ? say(qmp, command) : -ENOTCONN;
+}
+
+int qmp_send(struct qmp *qmp, json_int_t id, const char *command, const json_t *arguments, int fd)
+{
+	json_t *object;
+
+	if (!qmp || qmp->fd < 0 || !qmp->greeted)
+		return -ENOTCONN;
+	object = json_pack("{s:s, s:I}", "execute", command, "id", id);
+	if (!object)
+		return -ENOMEM;
+	if (arguments)
+		json_object_set(object, "arguments", (json_t *)arguments);
+	return object_send(qmp, object, fd);
 }
