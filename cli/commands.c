@@ -35,6 +35,8 @@ const struct command commands[] = {
 	{{"guest", "show"}, "NF [--qemu] [--libvirt]",
 		"Print a guest's QEMU command line, or its devices for libvirt",
 		.method = "guest.show", .params = params_nf, .print = print_guest},
+	{{"guest", "migrate"}, "NF", "Move a guest of a pool to another QEMU while it runs",
+		.method = "guest.migrate", .params = params_nf, .print = print_done},
 	{{"config", "show"}, "", "Print the running configuration as a file",
 		.method = "config.get", .print = print_yaml},
 	{{"config", "check"}, "FILE", "Check a file; change nothing", .method = "config.check",

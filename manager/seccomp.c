@@ -26,7 +26,7 @@ static const char *const allowed[] = {
 	"timerfd_settime timerfd_gettime restart_syscall",
 	/* threads */
 	"futex set_robust_list rseq gettid getpid getppid sched_yield sched_getaffinity "
-	"sched_setaffinity sched_getparam sched_getscheduler getcpu exit exit_group",
+	"sched_setaffinity setpriority sched_getparam sched_getscheduler getcpu exit exit_group",
 	/* signals, also to NFs */
 	"rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack kill tgkill pidfd_open "
 	"pidfd_send_signal waitid wait4",

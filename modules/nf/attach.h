@@ -82,6 +82,9 @@ void attach_close(struct attach *attach);
 /* Connections that wait for their HELLO, for tests. */
 unsigned attach_pending(const struct attach *attach);
 
+/* Its NF shall attach again, to what is offered next: to be called before session_close(). */
+void session_ask_move(struct session *session);
+
 /*
  * End a session: out of the engine (see engine_nf_detach), NF told to stop, connection closed,
  * memory unmapped. Returns the number of packets lost.

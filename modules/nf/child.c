@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -156,6 +157,48 @@ int child_start(struct child *child, const struct manager *manager,
 	child_await(child, -1);
 	child_reap(child, &end);
 	return error_set(error, ENOMEM, "", "", "no memory to watch a process");
+}
+
+int child_start_words(struct child *child, const struct manager *manager,
+	const struct nf_settings *settings, const json_t *words, void (*exited)(void *), void *arg,
+	struct error *error)
+{
+	char **argv = calloc(json_array_size(words) + 1, sizeof(*argv));
+	int rc;
+
+	if (!argv)
+		return error_set(error, ENOMEM, "", "", "no memory for a command line");
+	for (size_t i = 0; i < json_array_size(words); i++)
+		argv[i] = (char *)json_string_value(json_array_get(words, i));
+	rc = child_start(child, manager, settings, argv, exited, arg, error);
+	free(argv);
+	return rc;
+}
+
+int child_move(struct child *to, struct child *from, void (*exited)(void *), void *arg)
+{
+	struct event *event = event_new(
+		event_get_base(from->event), from->pidfd, EV_READ | EV_PERSIST, child_event, to);
+
+	if (!event || event_add(event, NULL)) {
+		if (event)
+			event_free(event);
+		return -ENOMEM;
+	}
+	event_free(from->event);
+	*to = *from;
+	to->event = event;
+	to->exited = exited;
+	to->arg = arg;
+	*from = (struct child){.pidfd = -1, .output.fd = -1, .cgroup.procs_fd = -1};
+	return 0;
+}
+
+/* spawn() made it the leader of a process group of its own. */
+void child_nice(const struct child *child, int nice)
+{
+	if (child->pid)
+		setpriority(PRIO_PGRP, (id_t)child->pid, nice);
 }
 
 void child_signal(const struct child *child, int number)

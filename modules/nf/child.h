@@ -38,6 +38,17 @@ int child_start(struct child *child, const struct manager *manager,
 	const struct nf_settings *settings, char *const *argv, void (*exited)(void *), void *arg,
 	struct error *error);
 
+/* The same with a JSON array of texts. */
+int child_start_words(struct child *child, const struct manager *manager,
+	const struct nf_settings *settings, const json_t *words, void (*exited)(void *), void *arg,
+	struct error *error);
+
+/* It gets another owner, and the struct another place; `from` is none then. Error: -ENOMEM. */
+int child_move(struct child *to, struct child *from, void (*exited)(void *), void *arg);
+
+/* All its threads, also later ones: 0 as everybody, 19 what others leave. */
+void child_nice(const struct child *child, int nice);
+
 /* Only the process itself, never a later one of the same number. */
 void child_signal(const struct child *child, int number);
 

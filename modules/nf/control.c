@@ -17,6 +17,7 @@
 #include "modules/nf/control.h"
 #include "modules/nf/instance.h"
 #include "modules/nf/nf.h"
+#include "modules/nf/pools.h"
 #include "modules/nf/services.h"
 #include "modules/nf/suspects.h"
 #include "modules/nf/upgrade.h"
@@ -161,7 +162,8 @@ static void notify_event(evutil_socket_t fd, short what, void *arg)
 static int check_boot(const struct nf_settings *settings, struct error *error)
 {
 	json_t *words;
-	int rc = guest_arguments(nfs.manager, settings, &words, error);
+	int rc = guest_arguments(
+		nfs.manager, settings, (struct guest_start){false, false}, &words, error);
 
 	if (rc)
 		error_prefix(error, "guest.boot");
@@ -188,7 +190,7 @@ static int check_object(const char *name, json_t *object, struct error *error)
 
 	if (rc)
 		return rc;
-	if (settings.guest && !settings.external && nfs.manager)
+	if (settings.guest && !settings.external && !settings.pool && nfs.manager)
 		rc = check_boot(&settings, error);
 	nf_settings_free(&settings);
 	return rc;
@@ -200,8 +202,11 @@ static int nf_check(const struct change *change, struct error *error)
 	const json_t *section = json_object_get(change->new, "nfs");
 	const char *name;
 	json_t *object;
-	int rc = services_check(section, error);
+	int rc = pools_check(change, nfs.manager, error);
 
+	if (rc)
+		return rc;
+	rc = services_check(section, error);
 	json_object_foreach ((json_t *)section, name, object) {
 		if (rc)
 			break;
@@ -247,8 +252,11 @@ static int nf_prepare(const struct change *change, struct error *error)
 	struct nf_instance *instance;
 	const char *name;
 	json_t *object;
-	int rc = services_prepare(nfs.manager->engine, section, error);
+	int rc = pools_prepare(change, nfs.manager, error);
 
+	if (rc)
+		return rc;
+	rc = services_prepare(nfs.manager->engine, section, error);
 	json_object_foreach ((json_t *)section, name, object) {
 		enum change_kind kind = change_kind(change, "nfs", name);
 
@@ -303,6 +311,7 @@ static void nf_finish(const struct change *change)
 		if (instance->place == PLACE_NEW)
 			instance->place = PLACE_CURRENT;
 	services_finish(nfs.manager->engine, json_object_get(change->new, "nfs"));
+	pools_finish(change);
 }
 
 /* One that was only asked to come back goes on as it was. */
@@ -325,6 +334,7 @@ static void nf_abort(const struct change *change)
 	(void)change;
 	leave_all(PLACE_NEW);
 	services_abort(nfs.manager->engine);
+	pools_abort();
 }
 
 /* ---- methods --------------------------------------------------------------------------------- */
@@ -396,6 +406,23 @@ static int nf_guest_show(
 	return guest_show(nfs.manager, &instance->settings, result, error);
 }
 
+static int nf_guest_migrate(
+	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
+{
+	const char *name = value_text(params, "name");
+	struct nf_instance *instance = find(name, PLACE_CURRENT);
+	int rc;
+
+	(void)request;
+	if (!instance)
+		return nf_unknown(name, error);
+	rc = instance_move(instance, error);
+	if (!rc)
+		*result =
+			json_pack("{s:s, s:i}", "name", name, "from_pid", (int)instance->child.pid);
+	return rc;
+}
+
 static void nf_stats(json_t *stats)
 {
 	json_t *object = json_object();
@@ -406,6 +433,7 @@ static void nf_stats(json_t *stats)
 			json_object_set_new(
 				object, instance->settings.name, instance_stats(instance));
 	json_object_set_new(stats, "nfs", object);
+	json_object_set_new(stats, "pools", pools_stats());
 }
 
 static bool nf_ready(void)
@@ -486,13 +514,14 @@ static void nf_fini(void)
 	signal_all(SIGKILL);
 	await_all(UINT_MAX);
 	upgrade_fini();
+	pools_fini();
 	attach_close(nfs.attach);
 	suspects_close();
 	event_free(nfs.notify);
 }
 
 static const char *const nf_after[] = {"group", NULL};
-static const struct section *const nf_sections[] = {&nf_section, NULL};
+static const struct section *const nf_sections[] = {&pool_section, &nf_section, NULL};
 static const struct field name_params[] = {
 	{"name", FIELD_NAME, .required = true, .help = "Which NF"}, {}};
 static const struct rpc_method nf_methods[] = {
@@ -507,6 +536,9 @@ static const struct rpc_method nf_methods[] = {
 		ROLE_VIEW},
 	{"guard.clear", NULL, "Forget these flows and let them through again", guard_clear,
 		ROLE_OPERATE},
+	{"guest.migrate", name_params,
+		"Move a guest of a pool to another QEMU while it runs, losing no packet it has",
+		nf_guest_migrate, ROLE_OPERATE},
 	{"guest.show", name_params, "QEMU's command line of a guest, and its devices for libvirt",
 		nf_guest_show, ROLE_VIEW},
 	{}};

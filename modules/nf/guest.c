@@ -1,5 +1,5 @@
 /* A guest's devices and its session. See guest.h. */
-#include "modules/nf/guest.h"
+#include "modules/nf/guest_parts.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -17,40 +17,16 @@
 #include "abi/guest.h"
 #include "manager/events.h"
 #include "manager/module.h"
+#include "modules/guest/agent.h"
 #include "modules/guest/ivshmem.h"
+#include "modules/guest/monitor.h"
 #include "modules/guest/qemu.h"
-#include "modules/guest/qmp.h"
-#include "modules/nf/complaints.h"
 #include "modules/nf/hello.h"
 
 #define FOLDER        "guest"
 #define BELL_PAUSE_US 5000
-#define PATH_BYTES    (PATH_MAX + 64)
 
-struct guest {
-	struct guest_options options;
-
-	/* One QEMU's: made again for the next one. */
-	int channel_fd;
-	size_t channel_bytes;
-	struct netvm_channel *channel; /* the header, for its state */
-	unsigned n_vectors;
-	int vector_fd[1 + NETVM_WORKERS_MAX];
-	struct event *bell, *pause; /* vector 0; until it is listened to again */
-	struct ivshmem *channel_device, *group_device;
-	struct listener monitor;
-	struct qmp *qmp;
-	bool is_here; /* QEMU has the channel */
-	struct peer peer;
-	char fault[48];
-	struct complaints complaints;
-
-	struct event *renew;
-	struct session *offered;  /* until somebody attaches */
-	struct session *attached; /* the owner's */
-};
-
-static void tell(const struct guest *guest, const char *kind, const char *text)
+void guest_tell(const struct guest *guest, const char *kind, const char *text)
 {
 	char object[8 + NETVM_NAME_BYTES];
 
@@ -66,10 +42,10 @@ static int offer(struct guest *guest)
 		guest->vector_fd + NETVM_GUEST_WORKER(0), guest->n_vectors - 1, &guest->offered);
 }
 
-static void offer_again(struct guest *guest)
+void guest_offer_again(struct guest *guest)
 {
 	if (offer(guest))
-		tell(guest, "nf-refused", "no room to offer the guest its channel again");
+		guest_tell(guest, "nf-refused", "no room to offer the guest its channel again");
 }
 
 static void hello(struct guest *guest)
@@ -90,7 +66,8 @@ static void hello(struct guest *guest)
 	if (hello_answer(session, guest->options.manager->engine, hooks->admit, &request, &grant,
 		    text)) {
 		snprintf(object, sizeof(object), "nfs.%s", guest->options.settings->name);
-		complain(&guest->complaints, object, "%s", text);
+		if (!guest->options.monitored) /* else it rehearses: to be refused is its part */
+			complain(&guest->complaints, object, "%s", text);
 		session_destroy(session);
 		return;
 	}
@@ -100,11 +77,16 @@ static void hello(struct guest *guest)
 }
 
 /* The end of this may be the end of the guest. */
-static void look(struct guest *guest)
+void guest_look(struct guest *guest)
 {
 	uint32_t state = __atomic_load_n(&guest->channel->state, __ATOMIC_ACQUIRE);
 
-	if (guest->attached && state != NETVM_STATE_READY)
+	if (guest->is_leaving) {
+		if (state == NETVM_STATE_READY || state == NETVM_STATE_HELLO)
+			return;
+		guest->is_leaving = false;
+		guest_run(guest, PLUG_TIMEOUT_MS);
+	} else if (guest->attached && state != NETVM_STATE_READY)
 		guest->options.hooks->gone(guest->options.owner, guest->attached,
 			state == NETVM_STATE_GONE ? "" : "it changed the state of its channel");
 	else if (guest->attached)
@@ -112,7 +94,7 @@ static void look(struct guest *guest)
 	else if (guest->offered && state == NETVM_STATE_HELLO)
 		hello(guest);
 	else if (!guest->offered && (state == NETVM_STATE_GONE || state == NETVM_STATE_REFUSED))
-		offer_again(guest);
+		guest_offer_again(guest);
 }
 
 void guest_session_closed(struct guest *guest)
@@ -120,9 +102,9 @@ void guest_session_closed(struct guest *guest)
 	if (!guest)
 		return;
 	guest->attached = NULL;
-	if (guest->is_here &&
+	if (guest->is_here && !guest->is_leaving &&
 		__atomic_load_n(&guest->channel->state, __ATOMIC_ACQUIRE) == NETVM_STATE_GONE)
-		offer_again(guest);
+		guest_offer_again(guest);
 }
 
 /* ---- doorbell -------------------------------------------------------------------------------- */
@@ -138,7 +120,7 @@ static void bell_event(evutil_socket_t fd, short what, void *arg)
 	(void)!preadv2(fd, &part, 1, -1, RWF_NOWAIT);
 	event_del(guest->bell);
 	event_add(guest->pause, &pause);
-	look(guest);
+	guest_look(guest);
 }
 
 static void pause_event(evutil_socket_t fd, short what, void *arg)
@@ -148,6 +130,8 @@ static void pause_event(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	event_add(guest->bell, NULL);
+	if (guest->is_leaving)
+		guest_look(guest);
 }
 
 /* ---- QEMU ------------------------------------------------------------------------------------ */
@@ -189,34 +173,30 @@ static void monitor_said(void *arg, const char *name, const json_t *data)
 		(strcmp(reason, "guest-reset") == 0 || strcmp(reason, "guest-panic") == 0))
 		snprintf(guest->fault, sizeof(guest->fault), "the guest ended by %s", reason);
 	else if (strcmp(name, "GUEST_PANICKED") == 0)
-		tell(guest, "guest-panic", "the guest's kernel panicked");
+		guest_tell(guest, "guest-panic", "the guest's kernel panicked");
 	else if (strcmp(name, "STOP") == 0)
-		tell(guest, "guest-paused", "QEMU has stopped the guest");
+		guest_tell(guest, "guest-paused", "QEMU has stopped the guest");
 	else if (strcmp(name, "RESUME") == 0)
-		tell(guest, "guest-resumed", "the guest goes on");
+		guest_tell(guest, "guest-resumed", "the guest goes on");
 }
 
 static void monitor_refused(void *arg, const char *text)
 {
-	tell(arg, "guest-monitor", text);
+	guest_tell(arg, "guest-monitor", text);
 }
 
-static const struct qmp_hooks monitor_hooks = {monitor_said, monitor_refused};
-
-static void monitor_connected(void *arg, int fd, const struct peer *peer)
+static void monitor_ready(void *arg)
 {
-	struct guest *guest = arg;
+	const struct guest *guest = arg;
 
-	if (guest->qmp || !peer_allowed(guest, peer))
-		close(fd);
-	else
-		qmp_open(guest->options.manager->base, fd, &monitor_hooks, guest, &guest->qmp);
+	if (guest->options.monitored)
+		guest->options.monitored(guest->options.owner);
 }
 
 void guest_power_down(struct guest *guest)
 {
 	if (guest)
-		qmp_execute(guest->qmp, "system_powerdown");
+		monitor_execute(guest->monitor, "system_powerdown");
 }
 
 const char *guest_fault(const struct guest *guest)
@@ -226,19 +206,32 @@ const char *guest_fault(const struct guest *guest)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
+size_t guest_channel_need(
+	const struct manager *manager, const struct nf_settings *settings, struct buffer_pool *pool)
+{
+	struct netvm_layout layout;
+
+	nf_layout(manager->engine, pool, settings->ring_words, settings->stock_words,
+		settings->n_queues, &layout);
+	return layout.channel_bytes;
+}
+
+size_t guest_channel_bytes(const struct guest *guest)
+{
+	return guest->channel_bytes;
+}
+
 static int channel_open(struct guest *guest)
 {
 	const struct guest_options *options = &guest->options;
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-	struct netvm_layout layout;
+	const size_t need = guest_channel_need(options->manager, options->settings, options->pool);
 	void *header;
 
-	nf_layout(options->manager->engine, options->pool, options->settings->ring_words,
-		options->settings->stock_words, options->settings->n_queues, &layout);
-	guest->channel_bytes = ivshmem_size(layout.channel_bytes);
+	guest->channel_bytes = ivshmem_size(need);
 	guest->channel_fd = memfd_create("netvm-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (guest->channel_fd < 0 || ftruncate(guest->channel_fd, (off_t)guest->channel_bytes) ||
-		fallocate(guest->channel_fd, 0, 0, (off_t)layout.channel_bytes) ||
+		fallocate(guest->channel_fd, 0, 0, (off_t)need) ||
 		fcntl(guest->channel_fd, F_ADD_SEALS, seals))
 		return -errno;
 	header = mmap(NULL, sizeof(*guest->channel), PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -273,11 +266,10 @@ static void socket_path(char path[PATH_BYTES], const struct manager *manager,
 	snprintf(path, PATH_BYTES, "%s/" FOLDER "/%s.%s", manager->run_dir, settings->name, what);
 }
 
-static int device_open(struct guest *guest, const char *what, int memory_fd, unsigned n_vectors,
-	struct ivshmem **device, struct error *error)
+static int device_open(struct guest *guest, const char *what, char path[PATH_BYTES], int memory_fd,
+	unsigned n_vectors, struct ivshmem **device, struct error *error)
 {
 	const struct guest_options *options = &guest->options;
-	char path[PATH_BYTES];
 	struct ivshmem_options device_options = {
 		.base = options->manager->base,
 		.path = path,
@@ -298,16 +290,26 @@ static int device_open(struct guest *guest, const char *what, int memory_fd, uns
 	return rc;
 }
 
-static int monitor_open(struct guest *guest, struct error *error)
+static int monitor_start(struct guest *guest, struct error *error)
 {
 	const struct guest_options *options = &guest->options;
+	const char *running = value_text(options->settings->object, "monitor");
 	char path[PATH_BYTES];
+	const struct monitor_options monitor = {
+		.base = options->manager->base,
+		.path = running ? running : path,
+		.dial = running != NULL,
+		.allowed = peer_allowed,
+		.event = monitor_said,
+		.refused = monitor_refused,
+		.ready = running ? guest_plug_running : monitor_ready,
+		.arg = guest,
+	};
 
-	if (options->settings->external)
+	if (options->settings->external && !running)
 		return 0;
 	socket_path(path, options->manager, options->settings, "qmp");
-	return listener_open(
-		&guest->monitor, options->manager->base, path, monitor_connected, guest, error);
+	return monitor_open(&monitor, &guest->monitor, error);
 }
 
 static void parts_close(struct guest *guest)
@@ -317,9 +319,6 @@ static void parts_close(struct guest *guest)
 	ivshmem_close(guest->channel_device);
 	ivshmem_close(guest->group_device);
 	guest->channel_device = guest->group_device = NULL;
-	listener_close(&guest->monitor);
-	qmp_close(guest->qmp);
-	guest->qmp = NULL;
 	if (guest->bell)
 		event_free(guest->bell);
 	if (guest->pause)
@@ -349,12 +348,12 @@ static int parts_open(struct guest *guest, struct error *error)
 	if (rc)
 		return error_set(
 			error, -rc, "", "", "a guest's channel and doorbells: %s", strerror(-rc));
-	rc = device_open(guest, "channel", guest->channel_fd, guest->n_vectors,
+	rc = device_open(guest, "channel", guest->channel_path, guest->channel_fd, guest->n_vectors,
 		&guest->channel_device, error);
 	if (!rc)
-		rc = device_open(
-			guest, "group", guest->options.pool->memfd, 0, &guest->group_device, error);
-	return rc ? rc : monitor_open(guest, error);
+		rc = device_open(guest, "group", guest->group_path, guest->options.pool->memfd, 0,
+			&guest->group_device, error);
+	return rc;
 }
 
 static void renew_event(evutil_socket_t fd, short what, void *arg)
@@ -367,7 +366,7 @@ static void renew_event(evutil_socket_t fd, short what, void *arg)
 	parts_close(guest);
 	if (parts_open(guest, &error)) {
 		parts_close(guest);
-		tell(guest, "nf-refused", error.message);
+		guest_tell(guest, "nf-refused", error.message);
 	}
 }
 
@@ -394,10 +393,12 @@ int guest_open(const struct guest_options *options, struct guest **guest, struct
 	if (!made)
 		return error_set(error, ENOMEM, "", "", "no memory for a guest");
 	made->options = *options;
-	made->channel_fd = made->monitor.fd = -1;
+	made->channel_fd = -1;
 	made->renew = evtimer_new(options->manager->base, renew_event, made);
 	rc = made->renew ? parts_open(made, error)
 			 : error_set(error, ENOMEM, "", "", "no memory for a guest");
+	if (!rc)
+		rc = monitor_start(made, error);
 	if (rc) {
 		guest_close(made);
 		return rc;
@@ -411,16 +412,33 @@ void guest_close(struct guest *guest)
 	if (!guest)
 		return;
 	parts_close(guest);
+	monitor_close(guest->monitor);
+	agent_close(guest->agent);
 	if (guest->renew)
 		event_free(guest->renew);
 	free(guest);
 }
 
+void guest_give(struct guest *guest, const struct guest_options *options, struct agent *agent)
+{
+	guest->options = *options;
+	guest->agent = agent;
+}
+
 /* ---- QEMU's command line --------------------------------------------------------------------- */
 
 struct paths {
-	char channel[PATH_BYTES], group[PATH_BYTES], qmp[PATH_BYTES];
+	char channel[PATH_BYTES], group[PATH_BYTES], qmp[PATH_BYTES], agent[PATH_BYTES];
 };
+
+int guest_agent_path(
+	const struct manager *manager, const struct nf_settings *settings, char *path, size_t size)
+{
+	char made[PATH_BYTES];
+
+	socket_path(made, manager, settings, "agent");
+	return snprintf(path, size, "%s", made) < (int)size ? 0 : -ENAMETOOLONG;
+}
 
 static struct qemu_guest describe(
 	const struct manager *manager, const struct nf_settings *settings, struct paths *paths)
@@ -430,6 +448,7 @@ static struct qemu_guest describe(
 	socket_path(paths->channel, manager, settings, "channel");
 	socket_path(paths->group, manager, settings, "group");
 	socket_path(paths->qmp, manager, settings, "qmp");
+	socket_path(paths->agent, manager, settings, "agent");
 	return (struct qemu_guest){
 		.name = settings->name,
 		.service = settings->service,
@@ -447,11 +466,13 @@ static struct qemu_guest describe(
 }
 
 int guest_arguments(const struct manager *manager, const struct nf_settings *settings,
-	json_t **words, struct error *error)
+	struct guest_start start, json_t **words, struct error *error)
 {
 	struct paths paths;
-	const struct qemu_guest guest = describe(manager, settings, &paths);
+	struct qemu_guest guest = describe(manager, settings, &paths);
 
+	guest.agent_socket = start.agent ? paths.agent : NULL;
+	guest.loads = start.loads;
 	return qemu_arguments(&guest, words, error);
 }
 
@@ -463,11 +484,16 @@ int guest_show(const struct manager *manager, const struct nf_settings *settings
 	json_t *words;
 	int rc = 0;
 
+	if (settings->pool)
+		return error_set(error, EINVAL, "name", "pools.*.guest says how they are started",
+			"the guest of %s comes from the pool %s", settings->name, settings->pool);
 	if (!settings->guest)
 		return error_set(error, EINVAL, "name",
 			"one with image: guest or image: external-guest", "the NF %s is no guest",
 			settings->name);
-	if (settings->external)
+	if (settings->external && value_text(settings->object, "monitor"))
+		words = qemu_slots();
+	else if (settings->external)
 		words = qemu_devices(&guest);
 	else
 		rc = qemu_arguments(&guest, &words, error);

@@ -1,5 +1,6 @@
 /*
- * The devices of one guest and the session over them. Called by instance.c and control.c.
+ * The devices of one guest and the session over them. Called by instance.c, spare.c and
+ * control.c.
  *
  *      daemon                              QEMU                     guest
  *   NAME.channel ◄── ivshmem ── channel ── BAR 2 ──────────────────► NF: hello, rings
@@ -32,9 +33,11 @@
 #include "modules/nf/attach.h"
 #include "modules/nf/settings.h"
 
+struct agent;
 struct guest;
 struct manager;
 struct peer;
+struct script;
 
 struct guest_options {
 	const struct manager *manager;
@@ -42,7 +45,9 @@ struct guest_options {
 	struct buffer_pool *pool;
 	const struct attach_hooks *hooks; /* as for the NF socket; admit() gets request->guest */
 	bool (*allowed)(void *owner, const struct peer *peer); /* to be this guest's QEMU */
-	void *owner;                                           /* for allowed() and gone() */
+	/* QEMU takes commands. Then the devices are the owner's to plug. NULL: they are there. */
+	void (*monitored)(void *owner);
+	void *owner; /* for these, and for gone() */
 };
 
 /* Memory and sockets, ready for a QEMU. Errors: no room; the group's memory cannot be a BAR. */
@@ -50,8 +55,40 @@ int guest_open(const struct guest_options *options, struct guest **guest, struct
 /* Its session is closed already. NULL is fine. */
 void guest_close(struct guest *guest);
 
+/*
+ * From now on it is this owner's, who knows the NF in it by these settings. Takes over the agent
+ * that told the guest, NULL: none.
+ */
+void guest_give(struct guest *guest, const struct guest_options *options, struct agent *agent);
+
+/* Bytes of a channel for these settings: what a guest_give() must find. */
+size_t guest_channel_bytes(const struct guest *guest);
+size_t guest_channel_need(const struct manager *manager, const struct nf_settings *settings,
+	struct buffer_pool *pool);
+
 /* The owner has closed the session it got by attached(). NULL is fine. */
 void guest_session_closed(struct guest *guest);
+
+/*
+ * Let its NF move: call before its session is closed, which tells the NF. When it has left, and the
+ * devices are unplugged, done(), never before this returns. `more`, NULL: nothing, adds steps to be
+ * taken after that. Error: -ENOMEM.
+ */
+int guest_unplug(struct guest *guest, void (*more)(void *arg, struct script *script),
+	void (*done)(void *arg, const char *failure), void *arg);
+
+/* Do not wait for the NF any longer: it loses its devices, and its life when it goes on using them.
+ */
+void guest_insist(struct guest *guest);
+
+/* It is somebody else's, runs, and has got its devices by its monitor. NULL is not. */
+bool guest_is_plugged(const struct guest *guest);
+
+/* A script for its QEMU, see script.h, with room for guest_plug(); begin it by guest_run(). */
+struct script *guest_script(
+	struct guest *guest, void (*done)(void *arg, const char *failure), void *arg);
+void guest_plug(struct guest *guest, struct script *script);
+void guest_run(struct guest *guest, unsigned timeout_ms);
 
 /* Press the guest's power button, if its monitor listens. NULL is fine. */
 void guest_power_down(struct guest *guest);
@@ -59,9 +96,19 @@ void guest_power_down(struct guest *guest);
 /* How the guest ended if not by powering off: a panic, a reset. Else "". */
 const char *guest_fault(const struct guest *guest);
 
+/* How a guest of a pool is started. */
+struct guest_start {
+	bool agent; /* its init waits for what to run */
+	bool loads; /* its state comes from another guest */
+};
+
+/* Where the agent of such a guest is awaited. */
+int guest_agent_path(
+	const struct manager *manager, const struct nf_settings *settings, char *path, size_t size);
+
 /* The command line that starts it: see qemu_arguments(). New reference in *words. */
 int guest_arguments(const struct manager *manager, const struct nf_settings *settings,
-	json_t **words, struct error *error);
+	struct guest_start start, json_t **words, struct error *error);
 
 /* What guest.show answers. New reference in *shown. */
 int guest_show(const struct manager *manager, const struct nf_settings *settings, json_t **shown,

@@ -11,7 +11,7 @@
 
 #include "manager/events.h"
 #include "manager/module.h"
-#include "modules/guest/listener.h"
+#include "modules/nf/instance_parts.h"
 #include "modules/nf/upgrade.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -160,6 +160,7 @@ static void child_exited(void *arg)
 	const pid_t pid = instance->child.pid;
 	bool clean;
 
+	pooled_stop(&instance->pooled);
 	child_reap(&instance->child, &end);
 	clean = end.clean && !instance->faulty && !*fault;
 	snprintf(instance->last_exit, sizeof(instance->last_exit), "%s", *fault ? fault : end.text);
@@ -173,48 +174,6 @@ static void child_exited(void *arg)
 	rest(instance, clean);
 }
 
-/* Is this its QEMU? The user alone would not do: other NFs may run as nobody, too. */
-static bool guest_allowed(void *owner, const struct peer *peer)
-{
-	const struct nf_instance *instance = owner;
-	const struct nf_settings *settings = &instance->settings;
-
-	if (settings->external)
-		return peer->uid == 0 || peer->uid == settings->uid;
-	return instance->child.pid && peer->pid == instance->child.pid &&
-	       peer->uid == settings->uid;
-}
-
-static int start_guest(struct nf_instance *instance, struct error *error)
-{
-	const struct guest_options options = {
-		.manager = instance->manager,
-		.settings = &instance->settings,
-		.pool = instance->pool,
-		.hooks = &nf_attach_hooks,
-		.allowed = guest_allowed,
-		.owner = instance,
-	};
-
-	return guest_open(&options, &instance->guest, error);
-}
-
-/* The words of QEMU's command line live in `words`. */
-static int start_qemu(struct nf_instance *instance, json_t *words, struct error *error)
-{
-	char **argv = calloc(json_array_size(words) + 1, sizeof(*argv));
-	int rc;
-
-	if (!argv)
-		return error_set(error, ENOMEM, "", "", "no memory for a command line");
-	for (size_t i = 0; i < json_array_size(words); i++)
-		argv[i] = (char *)json_string_value(json_array_get(words, i));
-	rc = child_start(&instance->child, instance->manager, &instance->settings, argv,
-		child_exited, instance, error);
-	free(argv);
-	return rc;
-}
-
 static int start_process(struct nf_instance *instance, struct error *error)
 {
 	const struct nf_settings *settings = &instance->settings;
@@ -224,19 +183,21 @@ static int start_process(struct nf_instance *instance, struct error *error)
 	if (!settings->guest)
 		return child_start(&instance->child, instance->manager, settings,
 			settings->command.argv, child_exited, instance, error);
-	rc = guest_arguments(instance->manager, settings, &words, error);
+	rc = guest_arguments(
+		instance->manager, settings, (struct guest_start){false, false}, &words, error);
 	if (rc)
 		return rc;
-	rc = start_qemu(instance, words, error);
+	rc = child_start_words(&instance->child, instance->manager, settings, words, child_exited,
+		instance, error);
 	json_decref(words);
 	return rc;
 }
 
 int instance_start(struct nf_instance *instance, struct error *error)
 {
-	int rc = instance->settings.guest ? start_guest(instance, error) : 0;
+	int rc = instance->settings.guest ? instance_open_guest(instance, error) : 0;
 
-	if (rc || instance->settings.external)
+	if (rc || instance->settings.pool || instance->settings.external)
 		return rc;
 	rc = start_process(instance, error);
 	if (rc) {
@@ -271,6 +232,7 @@ static void stop(struct nf_instance *instance, uint64_t drain_ns)
 	const pid_t pid = was_attached ? session_pid(instance->session) : instance->child.pid;
 	unsigned lost = end_session(instance, DROP_NF_REMOVED, drain_ns);
 
+	pooled_stop(&instance->pooled);
 	tell(instance, "nf-stopping", "process %d is being stopped; %u packets lost", pid, lost);
 	instance->n_signals = 0;
 	enter(instance, NF_STOPPING, instance_times.stop_ms);
@@ -285,7 +247,35 @@ static void stop(struct nf_instance *instance, uint64_t drain_ns)
 static void insist(struct nf_instance *instance)
 {
 	child_signal(&instance->child, instance->n_signals++ ? SIGKILL : SIGTERM);
+	guest_insist(instance->guest);
 	enter(instance, NF_STOPPING, instance_times.stop_ms);
+}
+
+/* ---- for instance_guest.c -------------------------------------------------------------------- */
+
+void instance_tell(const struct nf_instance *instance, const char *kind, const char *text)
+{
+	tell(instance, kind, "%s", text);
+}
+
+void instance_enter(struct nf_instance *instance, enum nf_state state, unsigned timeout_ms)
+{
+	enter(instance, state, timeout_ms);
+}
+
+void instance_rest(struct nf_instance *instance, bool clean)
+{
+	rest(instance, clean);
+}
+
+unsigned instance_drain(struct nf_instance *instance)
+{
+	return end_session(instance, DROP_NF_REMOVED, instance_times.drain_ms * NS_PER_MS);
+}
+
+void instance_child_exited(void *arg)
+{
+	child_exited(arg);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -304,6 +294,10 @@ static void starting_timer(struct nf_instance *instance)
 		tell(instance, "nf-slow", "%s after %u ms", missing(instance),
 			instance_times.settle_ms);
 		upgrade_over(instance, missing(instance));
+		return;
+	}
+	if (!instance->child.pid) {
+		instance_give_up_guest(instance, "none of its pool came to be ready");
 		return;
 	}
 	instance->faulty = true;
@@ -396,6 +390,9 @@ void instance_leave(struct nf_instance *instance)
 		stop(instance, instance_times.drain_ms * NS_PER_MS);
 		return;
 	}
+	pooled_stop(&instance->pooled);
+	if (instance_unplug(instance))
+		return;
 	end_session(instance, DROP_NF_REMOVED, instance_times.drain_ms * NS_PER_MS);
 	rest(instance, true);
 }
@@ -404,6 +401,8 @@ void instance_await(struct nf_instance *instance, int timeout_ms)
 {
 	if (instance->child.pid && child_await(&instance->child, timeout_ms))
 		child_exited(instance);
+	else if (!instance->child.pid)
+		rest(instance, true); /* its devices stay in a guest that nobody waits for */
 }
 
 int instance_dismiss(struct nf_instance *instance, struct error *error)

@@ -36,6 +36,7 @@
 #include "modules/nf/child.h"
 #include "modules/nf/crash.h"
 #include "modules/nf/guest.h"
+#include "modules/nf/pooled.h"
 #include "modules/nf/settings.h"
 #include "modules/nf/takeover.h"
 #include "modules/nf/watch.h"
@@ -83,7 +84,8 @@ struct nf_instance {
 	unsigned n_signals;  /* sent while stopping */
 	struct event *timer; /* what for depends on the state */
 	struct child child;
-	struct guest *guest; /* its devices; NULL: it is a process */
+	struct guest *guest;  /* its devices; NULL: it is a process, or waits for its guest */
+	struct pooled pooled; /* when the guest comes from a pool */
 	struct session *session;
 	struct watch watch; /* while there is a session */
 	bool stands_by;     /* as was told last; control.c's */
@@ -135,6 +137,9 @@ void instance_leave(struct nf_instance *instance);
 
 /* Ask an attached external NF to go; it may attach again. -ENOTCONN: it is not attached. */
 int instance_dismiss(struct nf_instance *instance, struct error *error);
+
+/* Move its guest to another QEMU. Errors: -EINVAL its guest is of no pool; as pooled_move(). */
+int instance_move(struct nf_instance *instance, struct error *error);
 
 /* Wait for the end of its process at most so long, without the loop; see ended(). */
 void instance_await(struct nf_instance *instance, int timeout_ms);

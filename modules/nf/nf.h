@@ -11,6 +11,7 @@ struct service;
 
 extern const struct module nf_module;
 extern const struct section nf_section;
+extern const struct section pool_section;
 
 /* The service of that name in the document being prepared, else in the running one; or NULL. */
 struct service *nf_service(const char *name);

@@ -28,6 +28,15 @@ int output_open(struct output *output, const char *run_dir, const char *name, st
 	return 0;
 }
 
+void output_rename(const char *run_dir, const char *from, const char *to)
+{
+	char old[PATH_MAX], new[PATH_MAX];
+
+	snprintf(old, sizeof(old), "%s/nf/%s.log", run_dir, from);
+	snprintf(new, sizeof(new), "%s/nf/%s.log", run_dir, to ? to : "");
+	(void)!(to ? rename(old, new) : unlink(old));
+}
+
 void output_close(struct output *output)
 {
 	if (output->fd >= 0)

@@ -19,6 +19,9 @@ struct output {
 
 /* Open for the next incarnation; earlier ones stay in the file while it is small. */
 int output_open(struct output *output, const char *run_dir, const char *name, struct error *error);
+/* The log of a guest becomes that of the NF that takes it, an earlier one goes; NULL: it goes. */
+void output_rename(const char *run_dir, const char *from, const char *to);
+
 void output_close(struct output *output);
 
 /* Cut a file that has grown too large; call now and then. */

@@ -35,6 +35,13 @@ static const struct field nf_fields[] = {
 			"external-guest: somebody else does"},
 	{"guest", FIELD_MAP, .fields = guest_fields, .effect = EFFECT_RECREATE,
 		.help = "How a guest is started"},
+	{"pool", FIELD_REF, .ref = "pools", .effect = EFFECT_RECREATE,
+		.help = "Instead of guest: take one that is ready from this pool",
+		.example = "small"},
+	{"monitor", FIELD_TEXT, .max = 107, .effect = EFFECT_RECREATE,
+		.help = "QMP socket of an external guest that runs: its devices are plugged in and "
+			"out there",
+		.example = "/run/vm/fw.qmp"},
 	{"command", FIELD_TEXT, .max = 1000, .effect = EFFECT_RECREATE, .check = nf_check_command,
 		.help = "Program and arguments, run without a shell; in a guest by its init",
 		.example = "netvm-firewall --rules /etc/netvm/fw.rules"},
@@ -63,6 +70,24 @@ static const struct field nf_fields[] = {
 		.effect = EFFECT_RECREATE, .help = "Most queues (threads) it may ask for"},
 	{},
 };
+
+/* What a guest of a pool boots, and in whose memory it is to work. */
+static const struct field pool_fields[] = {
+	{"group", FIELD_REF, .ref = "groups", .preset = "\"default\"", .effect = EFFECT_RECREATE,
+		.help = "Trust group of the NFs that may take its guests"},
+	{"idle", FIELD_INT, .min = 0, .max = 64, .preset = "1", .unit = "guests",
+		.help = "Running guests that wait for an NF"},
+	{"template", FIELD_BOOL, .preset = "true", .effect = EFFECT_RECREATE,
+		.help = "Boot once and keep the result in memory: further guests are copies of it"},
+	{"user", FIELD_TEXT, .max = 64, .preset = "\"" NF_USER_DEFAULT "\"",
+		.effect = EFFECT_RECREATE, .help = "Who its QEMUs run as"},
+	{"guest", FIELD_MAP, .fields = guest_fields, .required = true, .effect = EFFECT_RECREATE,
+		.help = "How its guests are started"},
+	{},
+};
+
+const struct section pool_section = {
+	"pools", "pool", pool_fields, .help = "Guests that have booted and wait for an NF"};
 
 const struct section nf_section = {
 	"nfs", "nf", nf_fields, .help = "Network functions: what packets are led through"};

@@ -349,7 +349,9 @@ unsigned session_close(struct session *session, enum drop_reason reason, uint64_
 		lost = engine_nf_detach(session->engine, session->nf, reason, drain_ns);
 		/* Out of the engine nobody writes here but us; closing the connection wakes the NF.
 		 */
-		__atomic_store_n(&session->channel->control, NETVM_CONTROL_STOP, __ATOMIC_RELEASE);
+		__atomic_store_n(&session->channel->control,
+			NETVM_CONTROL_STOP | (session->moves ? NETVM_CONTROL_MOVE : 0),
+			__ATOMIC_RELEASE);
 		if (!session->complete)
 			(void)!write(session->bell[0][1], &(uint64_t){1}, sizeof(uint64_t));
 		session->nf = NULL;
@@ -361,6 +363,12 @@ unsigned session_close(struct session *session, enum drop_reason reason, uint64_
 bool session_took_leave(const struct session *session)
 {
 	return __atomic_load_n(&session->channel->state, __ATOMIC_ACQUIRE) == NETVM_STATE_GONE;
+}
+
+void session_ask_move(struct session *session)
+{
+	session->moves = true;
+	__atomic_store_n(&session->channel->control, NETVM_CONTROL_MOVE, __ATOMIC_RELAXED);
 }
 
 struct nf *session_nf(const struct session *session)

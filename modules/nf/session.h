@@ -30,6 +30,7 @@ struct session {
 	int worker_fd[NETVM_WORKERS_MAX];
 	struct engine *engine;
 	struct nf *nf; /* attached */
+	bool moves;    /* its NF shall attach again, to what is offered next */
 	void *owner;
 };
 

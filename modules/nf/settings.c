@@ -126,10 +126,11 @@ static int guest_read(
 	const json_t *fields = json_object_get(settings->object, "guest");
 	int rc = 0;
 
-	if (!fields)
+	if (!fields && !settings->pool)
 		return error_set(error, EINVAL, "guest",
-			"for example guest: {boot: /var/lib/netvm/images/forward}; or image: "
-			"external-guest for one that is started by somebody else",
+			"for example guest: {boot: /var/lib/netvm/images/forward}, or the pool to "
+			"take it from; or image: external-guest for one that is started by "
+			"somebody else",
 			"a guest that the daemon starts needs something to boot");
 	if (line) {
 		rc = command_split(line, &settings->command, error);
@@ -138,7 +139,7 @@ static int guest_read(
 		if (rc)
 			error_prefix(error, "command");
 	}
-	if (!rc && binary_dir) {
+	if (!rc && binary_dir && fields) {
 		rc = command_find(
 			value_text(fields, "qemu"), binary_dir, &settings->program, error);
 		if (rc)
@@ -147,11 +148,35 @@ static int guest_read(
 	return rc;
 }
 
+/* Where a guest comes from is said once. */
+static int origin_check(const struct nf_settings *settings, struct error *error)
+{
+	const json_t *object = settings->object;
+
+	if (value_text(object, "monitor") && (!settings->guest || !settings->external))
+		return error_set(error, EINVAL, "monitor",
+			"leave it out, or use image: external-guest",
+			"only a guest that somebody else starts has a monitor of its own");
+	if (!settings->pool)
+		return 0;
+	if (!settings->guest || settings->external)
+		return error_set(error, EINVAL, "pool", "leave it out, or use image: guest",
+			"only a guest that the daemon starts comes from a pool");
+	if (json_object_get(object, "guest") || value_text(object, "user"))
+		return error_set(error, EINVAL, json_object_get(object, "guest") ? "guest" : "user",
+			"leave it out, or leave pool out", "the pool %s says what its guests are",
+			settings->pool);
+	return 0;
+}
+
 static int command_read(
 	struct nf_settings *settings, const char *line, const char *binary_dir, struct error *error)
 {
 	bool boots = json_object_get(settings->object, "guest") != NULL;
+	int rc = origin_check(settings, error);
 
+	if (rc)
+		return rc;
 	if (boots && (settings->external || !settings->guest))
 		return error_set(error, EINVAL, "guest", "leave it out, or use image: guest",
 			"only a guest that the daemon starts is told how");
@@ -180,6 +205,7 @@ int nf_settings_read(struct nf_settings *settings, const char *name, json_t *obj
 	image_read(settings, value_text(object, "image"));
 	settings->standby = value_bool(object, "standby");
 	settings->hang_ms = (unsigned)value_int(object, "hang_ms");
+	settings->pool = value_text(object, "pool");
 	settings->restart = restart_read(value_text(object, "restart"));
 	settings->ring_words = (uint32_t)value_int(object, "ring");
 	settings->stock_words = (uint32_t)value_int(object, "stock");
@@ -215,6 +241,7 @@ int nf_settings_update(struct nf_settings *settings, json_t *object, struct erro
 	json_incref(object);
 	json_decref(settings->object);
 	settings->object = object;
+	settings->pool = value_text(object, "pool");
 	settings->restart = restart_read(value_text(object, "restart"));
 	settings->hang_ms = (unsigned)value_int(object, "hang_ms");
 	return cpus_read(settings, json_object_get(object, "cpus"), error);

@@ -22,13 +22,14 @@ enum restart_policy {
 };
 
 struct nf_settings {
-	json_t *object; /* what was read */
-	char name[NETVM_NAME_BYTES];
+	json_t *object;              /* what was read */
+	char name[NETVM_NAME_BYTES]; /* of an idle guest: "pool:" and a number */
 	char service[NETVM_NAME_BYTES];
 	char group[NETVM_NAME_BYTES];
-	bool external; /* started by somebody else */
-	bool guest;    /* runs in a guest */
-	bool standby;  /* takes over when another one of its service ends */
+	bool external;    /* started by somebody else */
+	bool guest;       /* runs in a guest */
+	bool standby;     /* takes over when another one of its service ends */
+	const char *pool; /* the guest is taken from this one; lives as long as `object` */
 	enum restart_policy restart;
 	struct command command; /* argv NULL when external, or when the guest's image knows */
 	char *program;          /* path of argv[0]; of a guest: of QEMU */

@@ -1,0 +1,56 @@
+/* Inside of a guest, between guest.c (devices, session) and plug.c (plugging them). */
+#ifndef NETVM_MODULES_NF_GUEST_PARTS_H
+#define NETVM_MODULES_NF_GUEST_PARTS_H
+
+#include <limits.h>
+
+#include "abi/guest.h"
+#include "modules/guest/ivshmem.h"
+#include "modules/guest/monitor.h"
+#include "modules/nf/complaints.h"
+#include "modules/nf/guest.h"
+
+#define PATH_BYTES (PATH_MAX + 64)
+
+/* Under emulation, on a machine with other things to do, too. */
+#define PLUG_TIMEOUT_MS 20000
+
+struct guest {
+	struct guest_options options;
+
+	/* One QEMU's: made again for the next one. */
+	int channel_fd;
+	size_t channel_bytes;
+	struct netvm_channel *channel; /* the header, for its state */
+	unsigned n_vectors;
+	int vector_fd[1 + NETVM_WORKERS_MAX];
+	struct event *bell, *pause; /* vector 0; until it is listened to again */
+	struct ivshmem *channel_device, *group_device;
+	struct monitor *monitor;
+	struct agent *agent; /* told it what to run; kept, see agent.h */
+	bool is_here;        /* QEMU has the channel */
+	struct peer peer;
+	char fault[48];
+
+	/* The devices' sockets: their names stay when the guest is given to another owner. */
+	char channel_path[PATH_BYTES], group_path[PATH_BYTES];
+	bool is_leaving; /* the NF has been told; when it has left, the script runs */
+
+	struct complaints complaints;
+
+	struct event *renew;
+	struct session *offered;  /* until somebody attaches */
+	struct session *attached; /* the owner's */
+};
+
+void guest_tell(const struct guest *guest, const char *kind, const char *text);
+
+/* Act by the state of its channel. The end of this may be the end of the guest. */
+void guest_look(struct guest *guest);
+void guest_offer_again(struct guest *guest);
+
+/* For the monitor of a QEMU that has run for a while, perhaps with the devices of an earlier
+ * daemon. */
+void guest_plug_running(void *arg);
+
+#endif

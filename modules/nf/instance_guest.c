@@ -1,0 +1,154 @@
+/* What is particular to an NF in a guest. See instance_parts.h; called by instance.c. */
+#include "modules/nf/instance_parts.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "modules/guest/listener.h"
+
+/* Is this its QEMU? The user alone would not do: other NFs may run as nobody, too. */
+static bool guest_allowed(void *owner, const struct peer *peer)
+{
+	const struct nf_instance *instance = owner;
+	const struct nf_settings *settings = &instance->settings;
+
+	if (settings->external)
+		return peer->uid == 0 || peer->uid == settings->uid;
+	return instance->child.pid && peer->pid == instance->child.pid &&
+	       peer->uid == settings->uid;
+}
+
+static struct guest_options guest_options(struct nf_instance *instance)
+{
+	return (struct guest_options){
+		.manager = instance->manager,
+		.settings = &instance->settings,
+		.pool = instance->pool,
+		.hooks = &nf_attach_hooks,
+		.allowed = guest_allowed,
+		.owner = instance,
+	};
+}
+
+static int open_guest(struct nf_instance *instance, struct error *error)
+{
+	const struct guest_options options = guest_options(instance);
+
+	return guest_open(&options, &instance->guest, error);
+}
+
+/* ---- guests of a pool ------------------------------------------------------------------------ */
+
+void instance_give_up_guest(struct nf_instance *instance, const char *why)
+{
+	pooled_stop(&instance->pooled);
+	instance->faulty = true;
+	snprintf(instance->last_exit, sizeof(instance->last_exit), "%s", why);
+	instance_tell(instance, "nf-failed", why);
+	if (instance->child.pid) {
+		child_signal(&instance->child, SIGKILL);
+		instance_enter(instance, NF_STOPPING, instance_times.stop_ms);
+	} else {
+		instance_rest(instance, false);
+	}
+}
+
+static void guest_failed(void *owner, const char *why)
+{
+	instance_give_up_guest(owner, why);
+}
+
+static void guest_taken(void *owner)
+{
+	struct nf_instance *instance = owner;
+	char text[128];
+
+	if (instance->pooled.taker.runs)
+		snprintf(text, sizeof(text), "its guest runs in process %d now, after %u ms",
+			instance->child.pid, pooled_pause_ms(&instance->pooled));
+	else
+		snprintf(text, sizeof(text), "process %d is a guest of pool %s",
+			instance->child.pid, instance->settings.pool);
+	instance_tell(instance, instance->pooled.taker.runs ? "guest-moved" : "nf-starting", text);
+}
+
+static void guest_leaving(void *owner)
+{
+	struct nf_instance *instance = owner;
+	unsigned lost = instance_drain(instance);
+	char text[64];
+
+	instance_enter(instance, NF_STARTING, instance_times.attach_ms);
+	snprintf(text, sizeof(text), "to another QEMU; %u packets lost", lost);
+	instance_tell(instance, "guest-moving", text);
+}
+
+static void guest_stayed(void *owner, const char *why)
+{
+	instance_tell(owner, "guest-stayed", why);
+}
+
+static const struct pooled_hooks pooled_hooks = {
+	guest_taken, guest_leaving, guest_failed, guest_stayed};
+
+static int take_guest(struct nf_instance *instance, struct error *error)
+{
+	instance->pooled = (struct pooled){
+		.taker =
+			{
+				.settings = &instance->settings,
+				.child = &instance->child,
+				.exited = instance_child_exited,
+				.guest = &instance->guest,
+				.options = guest_options(instance),
+			},
+		.hooks = &pooled_hooks,
+	};
+	instance->faulty = false;
+	instance->n_signals = 0;
+	if (pooled_take(&instance->pooled, error))
+		return -ENOENT;
+	instance_enter(instance, NF_STARTING, instance_times.settle_ms);
+	return 0;
+}
+
+int instance_open_guest(struct nf_instance *instance, struct error *error)
+{
+	return instance->settings.pool ? take_guest(instance, error) : open_guest(instance, error);
+}
+
+int instance_move(struct nf_instance *instance, struct error *error)
+{
+	if (!instance->settings.pool)
+		return error_set(error, EINVAL, "name", "take it from a pool",
+			"the guest of %s cannot be moved", instance->settings.name);
+	if (!instance->session)
+		return error_set(
+			error, ENOTCONN, "name", "", "%s is not running", instance->settings.name);
+	return pooled_move(&instance->pooled, error);
+}
+
+/* ---- guests of somebody else ------------------------------------------------------------------
+ */
+
+static void unplugged(void *arg, const char *failure)
+{
+	struct nf_instance *instance = arg;
+
+	instance_tell(instance, failure ? "guest-unplug-failed" : "guest-unplugged",
+		failure ? failure : "its devices are unplugged");
+	instance_rest(instance, true);
+}
+
+bool instance_unplug(struct nf_instance *instance)
+{
+	if (!guest_is_plugged(instance->guest))
+		return false;
+	if (guest_unplug(instance->guest, NULL, unplugged, instance))
+		return false;
+	instance_enter(instance, NF_STOPPING, instance_times.stop_ms);
+	instance_drain(instance);
+	return true;
+}

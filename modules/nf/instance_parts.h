@@ -1,0 +1,35 @@
+/* Inside of an instance, between instance.c (its life) and instance_guest.c (that of its guest). */
+#ifndef NETVM_MODULES_NF_INSTANCE_PARTS_H
+#define NETVM_MODULES_NF_INSTANCE_PARTS_H
+
+#include "modules/nf/instance.h"
+
+/* ---- instance_guest.c ------------------------------------------------------------------------ */
+
+/*
+ * Devices for the guest it will start, or that comes by itself; or wait for one of its pool, in
+ * state starting. Errors: as guest_open(); -ENOENT no such pool.
+ */
+int instance_open_guest(struct nf_instance *instance, struct error *error);
+/* No guest came, or it was lost on its way: a bad end. */
+void instance_give_up_guest(struct nf_instance *instance, const char *why);
+
+/*
+ * Out of a guest that goes on running: drained, its devices unplugged, then instance_rest(). False:
+ * there is nothing to unplug.
+ */
+bool instance_unplug(struct nf_instance *instance);
+
+/* ---- instance.c ------------------------------------------------------------------------------ */
+
+void instance_tell(const struct nf_instance *instance, const char *kind, const char *text);
+/* A new state, with its timeout; 0: none. */
+void instance_enter(struct nf_instance *instance, enum nf_state state, unsigned timeout_ms);
+/* Nothing of it runs any more. */
+void instance_rest(struct nf_instance *instance, bool clean);
+/* End its session after a drain; returns the packets lost. */
+unsigned instance_drain(struct nf_instance *instance);
+/* For struct child. */
+void instance_child_exited(void *arg);
+
+#endif

@@ -1,0 +1,83 @@
+/* A guest's devices into and out of a QEMU that runs. See guest.h. */
+#include <errno.h>
+#include <event2/event.h>
+
+#include "manager/schema.h"
+#include "modules/guest/hotplug.h"
+#include "modules/nf/guest_parts.h"
+
+struct script *guest_script(struct guest *guest, void (*done)(void *, const char *), void *arg)
+{
+	return monitor_script(guest->monitor, done, arg);
+}
+
+void guest_plug(struct guest *guest, struct script *script)
+{
+	const struct hotplug devices = {
+		.channel_socket = guest->channel_path,
+		.group_socket = guest->group_path,
+		.n_vectors = guest->n_vectors,
+	};
+
+	hotplug_plug(script, &devices);
+	if (!guest->offered && !guest->attached)
+		guest_offer_again(guest);
+}
+
+void guest_run(struct guest *guest, unsigned timeout_ms)
+{
+	monitor_run(guest->monitor, timeout_ms);
+}
+
+bool guest_is_plugged(const struct guest *guest)
+{
+	return guest && value_text(guest->options.settings->object, "monitor") &&
+	       monitor_is_connected(guest->monitor);
+}
+
+int guest_unplug(struct guest *guest, void (*more)(void *arg, struct script *script),
+	void (*done)(void *arg, const char *failure), void *arg)
+{
+	struct script *script = monitor_script(guest->monitor, done, arg);
+
+	if (!script)
+		return -ENOMEM;
+	hotplug_unplug(script);
+	if (more)
+		more(arg, script);
+	guest->is_leaving = true;
+	if (guest->attached)
+		session_ask_move(guest->attached);
+	else
+		event_active(guest->pause, EV_TIMEOUT, 0); /* nobody will ring */
+	return 0;
+}
+
+void guest_insist(struct guest *guest)
+{
+	if (!guest || !guest->is_leaving)
+		return;
+	guest->is_leaving = false;
+	guest_run(guest, PLUG_TIMEOUT_MS);
+}
+
+static void running_plugged(void *arg, const char *failure)
+{
+	if (failure)
+		guest_tell(arg, "guest-plug-failed", failure);
+	else
+		guest_tell(arg, "guest-plugged", "its devices are plugged in");
+}
+
+/* QEMU has run for a while, perhaps with the devices of an earlier daemon. */
+void guest_plug_running(void *arg)
+{
+	struct guest *guest = arg;
+	struct script *script = monitor_script(guest->monitor, running_plugged, guest);
+
+	if (!script)
+		return;
+	hotplug_unplug(script);
+	guest_plug(guest, script);
+	guest_run(guest, PLUG_TIMEOUT_MS);
+}
