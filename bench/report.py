@@ -64,6 +64,10 @@ def targets(results):
     if "attach" in results:
         value = results["attach"]["first_packet_ms"]
         yield "attach, connect to first packet", "<= 5 ms", f"{value:.2f} ms", value <= 5
+    for way, goal in ("template", 500), ("idle", 50):
+        if results.get("deploy"):
+            value = results["deploy"][way]["ms"]
+            yield f"deploy, {way}", f"<= {goal} ms", f"{value:.0f} ms", value <= goal
 
 
 def loss_targets(results):
@@ -109,6 +113,10 @@ def show(results):
               [[stage["stage"], f"{stage['ns']:.1f}", f"{stage['cycles']:.0f}"]
                for stage in results["stages"]])
     reliability(results)
+    if results.get("deploy"):
+        table("Deployment, request to first packet handled, ms:", ["way", "median", "min", "max"],
+              [[way, *(f"{times[key]:.0f}" for key in ("ms", "min", "max"))]
+               for way, times in results["deploy"].items()])
     rows = [[what, wanted, value, "met" if met else "not met"]
             for what, wanted, value, met in targets(results)]
     if rows:
