@@ -44,7 +44,8 @@ int run_trace(struct cli *cli, const struct call *call);
 /* upgrade.c */
 int run_upgrade(struct cli *cli, const struct call *call);
 
-/* help.c, complete.c, doctor.c, nf_new.c */
+/* daemon.c, help.c, complete.c, doctor.c, nf_new.c */
+int run_daemon_restart(struct cli *cli, const struct call *call);
 int run_help(struct cli *cli, const struct call *call);
 int run_version(struct cli *cli, const struct call *call);
 int run_complete(struct cli *cli, const struct call *call);

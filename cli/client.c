@@ -58,6 +58,15 @@ fail:
 	return NULL;
 }
 
+pid_t client_pid(const struct client *client)
+{
+	struct ucred peer = {0};
+	socklen_t size = sizeof(peer);
+
+	getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	return peer.pid;
+}
+
 void client_close(struct client *client)
 {
 	if (!client)

@@ -5,6 +5,8 @@
 #ifndef NETVM_CLI_CLIENT_H
 #define NETVM_CLI_CLIENT_H
 
+#include <sys/types.h>
+
 #include <jansson.h>
 
 #include "cli/fault.h"
@@ -18,6 +20,9 @@ struct client *client_open(const char *path, struct fault *fault);
 
 /* NULL is fine. */
 void client_close(struct client *client);
+
+/* The daemon's process; 0 when it is in another PID namespace. */
+pid_t client_pid(const struct client *client);
 
 /*
  * Ask and wait for the answer, at most timeout_ms. Takes over `params` (NULL: none). Returns a new

@@ -28,26 +28,32 @@ static unsigned long free_huge_pages(void)
 	return n;
 }
 
-static int first_cpu(const cpu_set_t *set)
+/*
+ * "0@(0,1,5)": EAL's one thread is ours, on all CPUs it may use. On one of them only, as is EAL's
+ * habit, it would have to move there first, which takes a busy machine a while.
+ */
+static void name_cpus(char *text, size_t size)
 {
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, set))
-			return cpu;
-	return 0;
+	cpu_set_t affinity;
+	size_t used = (size_t)snprintf(text, size, "0@(");
+
+	pthread_getaffinity_np(pthread_self(), sizeof(affinity), &affinity);
+	for (int cpu = 0; cpu < CPU_SETSIZE && used < size; cpu++)
+		if (CPU_ISSET(cpu, &affinity))
+			used += (size_t)snprintf(text + used, size - used, "%d,", cpu);
+	if (used < size)
+		text[used - 1] = ')';
 }
 
 int eal_start(struct error *error)
 {
 	static bool started;
-	char lcore[16], *argv[16];
-	cpu_set_t affinity;
+	char lcore[CPU_SETSIZE * 5], *argv[16];
 	int argc = 0;
 
 	if (started)
 		return 0;
-	/* EAL pins the calling thread to one CPU; the manager wants to stay where it may be. */
-	pthread_getaffinity_np(pthread_self(), sizeof(affinity), &affinity);
-	snprintf(lcore, sizeof(lcore), "0@%d", first_cpu(&affinity));
+	name_cpus(lcore, sizeof(lcore));
 	argv[argc++] = "netvm";
 	argv[argc++] = "--no-telemetry";
 	argv[argc++] = "--iova-mode=va";
@@ -72,7 +78,6 @@ int eal_start(struct error *error)
 	if (rte_eal_init(argc, argv) < 0)
 		return error_set(error, rte_errno, "engine", "see the messages above",
 			"DPDK's environment does not start: %s", rte_strerror(rte_errno));
-	pthread_setaffinity_np(pthread_self(), sizeof(affinity), &affinity);
 	started = true;
 	return 0;
 }

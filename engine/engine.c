@@ -331,6 +331,13 @@ static void set_port_up(struct worker *worker, void *arg)
 		start_receiving(worker, change->slot, change->port);
 }
 
+static void quiet_port(struct worker *worker, void *arg)
+{
+	struct port_change *change = arg;
+
+	stop_receiving(worker, change->slot);
+}
+
 static void no_op(struct worker *worker, void *arg)
 {
 	(void)worker;
@@ -425,4 +432,11 @@ void engine_port_set_up(struct engine *engine, struct port *port, bool up)
 
 	__atomic_store_n(&change.slot->up, up, __ATOMIC_RELEASE);
 	workers_call(engine, set_port_up, &change);
+}
+
+void engine_port_quiet(struct engine *engine, struct port *port)
+{
+	struct port_change change = {.slot = &engine->port[port->number], .port = port};
+
+	workers_call(engine, quiet_port, &change);
 }

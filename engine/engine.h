@@ -78,6 +78,8 @@ int engine_port_attach(struct engine *engine, struct port *port, struct error *e
 void engine_port_detach(struct engine *engine, struct port *port);
 /* Administrative state: down neither receives nor sends. */
 void engine_port_set_up(struct engine *engine, struct port *port, bool up);
+/* It receives no more, until engine_port_set_up(), but sends on what is under way. */
+void engine_port_quiet(struct engine *engine, struct port *port);
 
 /* ---- services and NFs ---------------------------------------------------------------------- */
 

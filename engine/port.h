@@ -57,7 +57,8 @@ struct port_config {
 	unsigned n_tx_queues;
 	uint32_t mtu; /* 0: leave as it is */
 	bool promiscuous;
-	bool force; /* take an interface that carries an address or the default route */
+	bool force;     /* take an interface that carries an address or the default route */
+	bool inherited; /* an earlier daemon had it open by the same arguments, and left it */
 };
 
 struct port_queue {
@@ -79,6 +80,8 @@ struct port {
 	 * then takes only what the chains have room for, so that nothing of it is lost to overload.
 	 */
 	bool waits;
+	bool made;  /* set by open: it made something in the kernel that outlives the process */
+	bool stays; /* set before close: that shall stay, for the next daemon */
 	uint32_t frame_bytes_max; /* longest frame that tx takes; set by open and set_mtu */
 	struct port_queue rx[PORT_QUEUES_MAX];
 	struct port_queue tx[PORT_QUEUES_MAX];
@@ -97,6 +100,12 @@ struct port_driver {
 	int (*set_mtu)(struct port *port, uint32_t mtu, struct error *error);
 	int (*set_promiscuous)(struct port *port, bool on, struct error *error);
 	int (*set_link)(struct port *port, bool up, struct error *error);
+
+	/*
+	 * Take away what a daemon that was killed made by these arguments. NULL: what this kind of
+	 * port makes ends with the process.
+	 */
+	void (*remove)(const char *args);
 
 	/* owning worker */
 	unsigned (*rx)(struct port_queue *queue, uint64_t *words, unsigned max);

@@ -6,12 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <event2/event.h>
 
 #include "manager/file.h"
+#include "manager/handover.h"
 #include "manager/store.h"
 #include "manager/testing/daemon.h"
 #include "manager/testing/fake.h"
@@ -210,16 +212,19 @@ static void what_is_saved_reads_the_same(void **state)
 
 static void state_can_be_locked_once(void **state)
 {
-	int first = file_lock_dir(daemon_dir());
+	struct error error = {0};
+	int other = file_open_lock(daemon_dir());
 	char path[128];
 
 	(void)state;
-	assert_true(first >= 0);
-	assert_int_equal(file_lock_dir(daemon_dir()), -EWOULDBLOCK);
-	close(first);
-	first = file_lock_dir(daemon_dir());
-	assert_true(first >= 0);
-	close(first);
+	assert_true(other >= 0);
+	assert_int_equal(flock(other, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(handover_lock(daemon_dir(), &error), -EBUSY);
+	assert_non_null(strstr(error.message, "another daemon"));
+	handover_end();
+	close(other);
+	assert_int_equal(handover_lock(daemon_dir(), &error), 0);
+	handover_end();
 	snprintf(path, sizeof(path), "%s/lock", daemon_dir());
 	unlink(path);
 }

@@ -27,7 +27,9 @@
 #include "manager/daemon_methods.h"
 #include "manager/engine_section.h"
 #include "manager/events.h"
+#include "manager/estate.h"
 #include "manager/file.h"
+#include "manager/handover.h"
 #include "manager/log.h"
 #include "manager/memory.h"
 #include "manager/modules.h"
@@ -35,9 +37,12 @@
 #include "manager/privilege.h"
 #include "manager/seccomp.h"
 #include "manager/server.h"
+#include "manager/state.h"
 #include "manager/store.h"
 #include "manager/yaml.h"
 #include "modules/nf/spawner.h"
+
+#define GO_MS 250 /* packets wait so long for NFs that start, or attach again */
 
 struct daemon {
 	const struct daemon_options *options;
@@ -47,7 +52,9 @@ struct daemon {
 	struct event *term, *interrupt;
 	struct event *news; /* something happened: are we ready? */
 	json_t *document;   /* to start with, as given */
-	int lock_fd;
+	bool is_kept;       /* `document` is not the saved one but what ran before */
+	bool is_confined;
+	bool is_going; /* packets may come in */
 	bool is_ready;
 	char save_path[PATH_MAX];
 	char api_socket[PATH_MAX];
@@ -55,7 +62,7 @@ struct daemon {
 	char binary_dir[PATH_MAX];
 };
 
-static struct daemon self = {.lock_fd = -1, .manager.notify_fd = -1};
+static struct daemon self = {.manager.notify_fd = -1};
 
 /* ---- the document to start with -------------------------------------------------------------- */
 
@@ -88,7 +95,7 @@ static void set_paths(struct daemon *daemon)
 }
 
 /* A daemon that was never told anything starts with nothing. */
-static int load_document(struct daemon *daemon, struct error *error)
+static int load_saved(struct daemon *daemon, struct error *error)
 {
 	if (!daemon->options->config && access(daemon->save_path, F_OK) != 0) {
 		daemon->document = json_object();
@@ -100,13 +107,17 @@ static int load_document(struct daemon *daemon, struct error *error)
 /* Puts "FILE:LINE: " in front when the error is about a place in the document. */
 static void complain_about_document(const struct daemon *daemon, const struct error *error)
 {
-	unsigned line = yaml_find_in_file(daemon->save_path, error->path);
-	char place[PATH_MAX + 16] = "";
+	unsigned line = daemon->is_kept ? 0 : yaml_find_in_file(daemon->save_path, error->path);
+	char place[PATH_MAX + 16] = "", text[PATH_MAX + 1024];
 
 	if (line)
 		snprintf(place, sizeof(place), "%s:%u: ", daemon->save_path, line);
-	log_line("%s%s%s%s%s%s%s", place, error->path, error->path[0] ? ": " : "", error->message,
-		error->hint[0] ? " (" : "", error->hint, error->hint[0] ? ")" : "");
+	snprintf(text, sizeof(text), "%s%s%s%s%s%s%s", place, error->path,
+		error->path[0] ? ": " : "", error->message, error->hint[0] ? " (" : "", error->hint,
+		error->hint[0] ? ")" : "");
+	log_line("%s", text);
+	if (!daemon->is_ready)
+		notify_failed(daemon->options->ready_fd, text);
 }
 
 static int check_document(struct daemon *daemon, struct error *error)
@@ -124,6 +135,58 @@ static int check_document(struct daemon *daemon, struct error *error)
 	return rc;
 }
 
+static void use_kept(struct daemon *daemon, json_t *kept)
+{
+	json_decref(daemon->document);
+	daemon->document = kept;
+	daemon->is_kept = true;
+}
+
+/* Whoever edited the saved document wants it, if it can be used; one that is to replace a running
+ * daemon needs no second best. */
+static int load_edited(struct daemon *daemon, json_t *kept, struct error *error)
+{
+	struct error fault = {0};
+	int rc = load_saved(daemon, &fault);
+
+	if (rc == 0)
+		rc = check_document(daemon, &fault);
+	if (rc == 0) {
+		events_add("state", "", "%s was edited since: it is used, and not what ran last",
+			daemon->save_path);
+		json_decref(kept);
+	} else if (daemon->options->replace) {
+		*error = fault;
+		json_decref(kept);
+		return rc;
+	} else {
+		events_add("state", fault.path,
+			"%s was edited since, but has errors: what ran last is used: %s",
+			daemon->save_path, fault.message);
+		use_kept(daemon, kept);
+	}
+	return 0;
+}
+
+/* What ran, when the last daemon was killed or is about to hand over. */
+static int load_document(struct daemon *daemon, struct error *error)
+{
+	bool edited;
+	json_t *kept;
+	int rc;
+
+	state_open(daemon->options->state_dir, daemon->save_path);
+	rc = state_read(&kept, &edited, error);
+	if (rc)
+		return rc;
+	if (!kept)
+		return load_saved(daemon, error);
+	if (edited)
+		return load_edited(daemon, kept, error);
+	use_kept(daemon, kept);
+	return 0;
+}
+
 int daemon_check(const struct daemon_options *options)
 {
 	struct daemon *daemon = &self;
@@ -132,7 +195,7 @@ int daemon_check(const struct daemon_options *options)
 
 	daemon->options = options;
 	set_paths(daemon);
-	rc = load_document(daemon, &error);
+	rc = load_saved(daemon, &error);
 	if (rc == 0)
 		rc = check_document(daemon, &error);
 	if (rc)
@@ -177,14 +240,8 @@ static int take_folders(struct daemon *daemon, struct error *error)
 		rc = make_folder(state_dir, 0750, &daemon->identity, error);
 	if (rc)
 		return rc;
-	daemon->lock_fd = file_lock_dir(state_dir);
-	if (daemon->lock_fd == -EWOULDBLOCK)
-		return error_set(error, EBUSY, state_dir, "stop it, or give another --state-dir",
-			"another daemon uses this state");
-	if (daemon->lock_fd < 0)
-		return error_set(error, -daemon->lock_fd, state_dir, "", "cannot lock it: %s",
-			strerror(-daemon->lock_fd));
-	return 0;
+	return daemon->options->replace ? handover_call(state_dir, daemon->api_socket, error)
+					: handover_lock(state_dir, error);
 }
 
 static int check_folder(const char *path, struct error *error)
@@ -263,12 +320,31 @@ static bool all_ready(void)
 	return true;
 }
 
+static void go(struct daemon *daemon)
+{
+	if (daemon->is_going)
+		return;
+	daemon->is_going = true;
+	for (const struct module *const *m = modules; *m; m++)
+		if ((*m)->go)
+			(*m)->go();
+}
+
+static void go_late(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	go(arg);
+}
+
 static void look_whether_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *daemon = arg;
 
 	(void)fd, (void)what;
-	if (daemon->is_ready || !all_ready())
+	if (!all_ready())
+		return;
+	go(daemon);
+	if (daemon->is_ready)
 		return;
 	daemon->is_ready = true;
 	notify_ready(daemon->options->ready_fd);
@@ -282,9 +358,14 @@ static void on_news(void)
 
 static int watch_news(struct daemon *daemon, struct error *error)
 {
-	daemon->news = event_new(daemon->manager.base, -1, 0, look_whether_ready, daemon);
+	const struct timeval wait = {.tv_usec = GO_MS * 1000};
+
 	if (!daemon->news)
+		daemon->news = event_new(daemon->manager.base, -1, 0, look_whether_ready, daemon);
+	if (!daemon->news ||
+		event_base_once(daemon->manager.base, -1, EV_TIMEOUT, go_late, daemon, &wait))
 		return error_set(error, ENOMEM, "", "", "no memory");
+	daemon->is_going = false;
 	events_watch(on_news);
 	return 0;
 }
@@ -307,21 +388,25 @@ static void serve(struct daemon *daemon, struct error *error)
 {
 	const struct server_options options = {.path = daemon->api_socket};
 
-	if (watch_news(daemon, error) || apply_document(daemon, error) ||
-		server_open(daemon->manager.base, &options, &daemon->server, error))
+	if (server_open(daemon->manager.base, &options, &daemon->server, error))
 		return;
 	events_add("daemon", "", "version %s serves %s", NETVM_VERSION, daemon->api_socket);
+	handover_done();
 	event_base_dispatch(daemon->manager.base);
-	notify_stopping();
+	if (!handover_begun())
+		notify_stopping();
 	server_close(daemon->server);
 }
 
 /* What is less than could be is said, and no reason not to start. */
-static void confine(const struct daemon *daemon)
+static void confine(struct daemon *daemon)
 {
 	struct error error = {0};
 	char capabilities[256];
 
+	if (daemon->is_confined)
+		return;
+	daemon->is_confined = true;
 	if (seccomp_start(&error))
 		events_add("privileges", "", "no filter of system calls: %s", error.message);
 	privilege_describe(capabilities, sizeof(capabilities));
@@ -333,18 +418,45 @@ static void confine(const struct daemon *daemon)
 		log_line("runs as user %u, capabilities: %s", geteuid(), capabilities);
 }
 
+/* The end of what runs: for good, or until the daemon that comes says that it has it. */
+static void end_document(struct daemon *daemon, bool failed)
+{
+	if (handover_begun()) {
+		json_decref(daemon->document);
+		daemon->document = json_incref((json_t *)store_given());
+		store_fini(PHASE_HAND_OVER);
+	} else {
+		store_fini(PHASE_STOP);
+		if (!failed)
+			state_remove();
+	}
+}
+
 static void run_modules(struct daemon *daemon, struct error *error)
 {
 	store_init(daemon->manager.base, daemon->save_path);
 	daemon_methods_init(&daemon->manager, rte_version());
 	if (modules_init(&daemon->manager, error) == 0) {
 		confine(daemon);
-		serve(daemon, error);
-		store_fini();
+		if (watch_news(daemon, error) == 0 && apply_document(daemon, error) == 0) {
+			serve(daemon, error);
+			end_document(daemon, error->code != 0);
+		}
 		modules_fini();
 	}
 	store_free();
 	events_unwatch(on_news);
+}
+
+/* Again when it handed over to one that failed. */
+static void run(struct daemon *daemon, struct error *error)
+{
+	int rc;
+
+	do {
+		run_modules(daemon, error);
+		rc = handover_begun() && !error->code ? handover_await(error) : 0;
+	} while (rc == -ECANCELED);
 }
 
 static int start(struct daemon *daemon, struct error *error)
@@ -359,6 +471,8 @@ static int start(struct daemon *daemon, struct error *error)
 		rc = check_document(daemon, error);
 	if (rc == 0)
 		rc = give_up_root(daemon, error);
+	if (rc == 0)
+		rc = estate_open(daemon->options->run_dir, error);
 	if (rc == 0)
 		rc = start_loop(daemon, error);
 	return rc ? rc : start_engine(daemon, error);
@@ -382,8 +496,7 @@ static void stop(struct daemon *daemon)
 	json_decref(daemon->document);
 	if (daemon->manager.notify_fd >= 0)
 		close(daemon->manager.notify_fd);
-	if (daemon->lock_fd >= 0)
-		close(daemon->lock_fd);
+	handover_end();
 }
 
 int daemon_run(const struct daemon_options *options)
@@ -401,7 +514,7 @@ int daemon_run(const struct daemon_options *options)
 	daemon->manager.nf_socket = daemon->nf_socket;
 	daemon->manager.binary_dir = daemon->binary_dir;
 	if (start(daemon, &error) == 0)
-		run_modules(daemon, &error);
+		run(daemon, &error);
 	if (error.code)
 		complain_about_document(daemon, &error);
 	stop(daemon);

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,18 +45,18 @@ static int sync_folder_of(const char *path)
 	return rc;
 }
 
-static int fill(int fd, const void *bytes, size_t n)
+static int fill(int fd, const void *bytes, size_t n, bool durable)
 {
 	int rc = fchmod(fd, 0640) ? -errno : write_all(fd, bytes, n);
 
-	if (rc == 0 && fsync(fd))
+	if (rc == 0 && durable && fsync(fd))
 		rc = -errno;
 	if (close(fd) && rc == 0)
 		rc = -errno;
 	return rc;
 }
 
-int file_replace(const char *path, const void *bytes, size_t n)
+static int replace(const char *path, const void *bytes, size_t n, bool durable)
 {
 	char temporary[PATH_MAX];
 	int fd, rc;
@@ -66,12 +66,22 @@ int file_replace(const char *path, const void *bytes, size_t n)
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	rc = fill(fd, bytes, n);
+	rc = fill(fd, bytes, n, durable);
 	if (rc == 0 && rename(temporary, path))
 		rc = -errno;
 	if (rc)
 		unlink(temporary);
-	return rc ? rc : sync_folder_of(path);
+	return rc || !durable ? rc : sync_folder_of(path);
+}
+
+int file_replace(const char *path, const void *bytes, size_t n)
+{
+	return replace(path, bytes, n, true);
+}
+
+int file_put(const char *path, const void *bytes, size_t n)
+{
+	return replace(path, bytes, n, false);
 }
 
 int file_make_dirs(const char *path, mode_t mode)
@@ -89,7 +99,7 @@ int file_make_dirs(const char *path, mode_t mode)
 	return mkdir(part, mode) && errno != EEXIST ? -errno : 0;
 }
 
-int file_lock_dir(const char *dir)
+int file_open_lock(const char *dir)
 {
 	char path[PATH_MAX];
 	int fd;
@@ -97,13 +107,5 @@ int file_lock_dir(const char *dir)
 	if (snprintf(path, sizeof(path), "%s/lock", dir) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		int rc = -errno;
-
-		close(fd);
-		return rc;
-	}
-	return fd;
+	return fd < 0 ? -errno : fd;
 }

@@ -8,13 +8,13 @@
 /* Replace `path` by these bytes so that after a crash it is the old or the new. 0 or -errno. */
 int file_replace(const char *path, const void *bytes, size_t n);
 
+/* The same for what need not outlive the machine: without waiting for the disk. */
+int file_put(const char *path, const void *bytes, size_t n);
+
 /* Make a folder and the missing ones above it. 0, also when it is there, or -errno. */
 int file_make_dirs(const char *path, mode_t mode);
 
-/*
- * Hold `dir`/lock for as long as the descriptor is open. Returns it, or -EWOULDBLOCK when another
- * process holds it, or -errno.
- */
-int file_lock_dir(const char *dir);
+/* The file `dir`/lock, for flock(); made if need be. A descriptor or -errno. */
+int file_open_lock(const char *dir);
 
 #endif

@@ -19,7 +19,10 @@ static const char usage[] =
 	"  --nf-socket PATH   socket that NFs attach to (RUN-DIR/nf.sock)\n"
 	"  --user NAME        become this user when started as root; default: netvm if there\n"
 	"                     is one; root: stay root\n"
-	"  --ready-fd N       write READY to this descriptor when traffic may flow\n"
+	"  --replace          take over from the daemon that runs, with its NFs: see netvm(1),\n"
+	"                     daemon restart\n"
+	"  --ready-fd N       write READY to this descriptor when traffic may flow, or FAILED\n"
+	"                     and why\n"
 	"  --check            check the document and exit\n"
 	"  --version          print the version and exit\n"
 	"  --help             print this and exit\n";
@@ -31,6 +34,7 @@ enum option_code {
 	API_SOCKET,
 	NF_SOCKET,
 	RUN_AS,
+	REPLACE,
 	READY_FD,
 	CHECK,
 	VERSION,
@@ -44,6 +48,7 @@ static const struct option long_options[] = {
 	{"api-socket", required_argument, NULL, API_SOCKET},
 	{"nf-socket", required_argument, NULL, NF_SOCKET},
 	{"user", required_argument, NULL, RUN_AS},
+	{"replace", no_argument, NULL, REPLACE},
 	{"ready-fd", required_argument, NULL, READY_FD},
 	{"check", no_argument, NULL, CHECK},
 	{"version", no_argument, NULL, VERSION},
@@ -98,6 +103,9 @@ static bool read_options(int argc, char **argv, struct daemon_options *options)
 			break;
 		case RUN_AS:
 			options->user = optarg;
+			break;
+		case REPLACE:
+			options->replace = true;
 			break;
 		case READY_FD:
 			options->ready_fd = read_fd(optarg);

@@ -119,7 +119,7 @@ static void finish_all(const struct change *change)
  */
 static void abort_before(const struct change *change, unsigned end)
 {
-	const struct change back = {change->new, change->old, change->sections};
+	const struct change back = {change->new, change->old, change->sections, change->phase};
 	struct error error = {0};
 
 	for (unsigned i = end; i-- > 0;)

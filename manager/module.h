@@ -45,11 +45,21 @@ struct manager {
 	int notify_fd; /* eventfd of engine_options; modules/nf reads it, see engine_faults */
 };
 
+/* Which part of a daemon's life a transaction is: see estate.h. */
+enum change_phase {
+	PHASE_RUN,
+	PHASE_START,    /* from the empty document: adopt what an earlier daemon left; an abort
+			   leaves it as it was */
+	PHASE_STOP,     /* to the empty document: nothing remains */
+	PHASE_HAND_OVER /* to the empty document: what can outlive this daemon stays for the next */
+};
+
 /* A transaction: complete documents before and after. Borrowed references. */
 struct change {
 	const json_t *old;
 	const json_t *new;
 	const struct section *const *sections;
+	enum change_phase phase;
 };
 
 enum change_kind {
@@ -121,6 +131,12 @@ struct module {
 	 * after each event (events_add()); the daemon reports READY when all modules say yes.
 	 */
 	bool (*ready)(void);
+
+	/*
+	 * The start is over: all modules are ready, or some take longer than others should wait.
+	 * Packets may come in; until now they wait where they come from.
+	 */
+	void (*go)(void);
 };
 
 extern const struct module *const modules[]; /* NULL-terminated */

@@ -2,6 +2,7 @@
 #include "manager/module.h"
 
 #include "manager/engine_section.h"
+#include "manager/handover.h"
 #include "manager/role.h"
 #include "modules/chain/chain.h"
 #include "modules/group/group.h"
@@ -14,6 +15,7 @@ const struct module *const modules[] = {
 	&engine_module,
 	&role_module,
 	&group_module,
+	&handover_module,
 	&port_module,
 	&nf_module,
 	&chain_module,

@@ -3,6 +3,7 @@
 #include "manager/notify.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -42,6 +43,20 @@ void notify_ready(int fd)
 	if (write(fd, text, sizeof(text) - 1) < 0)
 		log_line("nobody reads --ready-fd %d", fd);
 	close(fd);
+}
+
+void notify_failed(int fd, const char *why)
+{
+	if (fd >= 0)
+		dprintf(fd, "FAILED %s\n", why);
+}
+
+void notify_successor(pid_t pid)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "MAINPID=%d", pid);
+	tell_systemd(text);
 }
 
 void notify_stopping(void)

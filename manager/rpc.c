@@ -32,6 +32,7 @@ void rpc_peer_init(struct rpc_peer *peer, void (*send)(struct rpc_peer *, const 
 {
 	peer->send = send;
 	peer->grant = (struct role_grant){.role = ROLE_NONE};
+	peer->fd = -1;
 	peer->n_pending = 0;
 	LIST_INIT(&peer->pending);
 }
@@ -302,6 +303,11 @@ int rpc_need(
 	const struct rpc_request *request, enum role role, const char *path, struct error *error)
 {
 	return need_role(request->batch->peer, role, path, error);
+}
+
+int rpc_fd(const struct rpc_request *request)
+{
+	return request->batch->peer->fd;
 }
 
 const char *rpc_group(const struct rpc_request *request)

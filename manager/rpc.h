@@ -33,6 +33,7 @@ struct rpc_peer {
 	/* One answer, without a newline. */
 	void (*send)(struct rpc_peer *peer, const char *text, size_t length);
 	struct role_grant grant; /* set by its owner before each rpc_input() */
+	int fd;                  /* of its connection, set by its owner; -1: none */
 	unsigned n_pending;
 	LIST_HEAD(, rpc_request) pending;
 };
@@ -48,6 +49,9 @@ void rpc_input(struct rpc_peer *peer, const char *text, size_t length);
 
 /* An error that belongs to no call, such as a text that is too long. */
 void rpc_send_error(struct rpc_peer *peer, enum rpc_code code, const struct error *error);
+
+/* The connection that a call came by, -1: none. Borrowed. */
+int rpc_fd(const struct rpc_request *request);
 
 /* The peer is gone: cancels what is pending. */
 void rpc_hangup(struct rpc_peer *peer);

@@ -201,6 +201,7 @@ static struct connection *connection_create(struct server *server, int fd)
 		return NULL;
 	}
 	rpc_peer_init(&connection->peer, send_line);
+	connection->peer.fd = fd;
 	bufferevent_setcb(connection->stream, on_input, on_sent, on_event, connection);
 	bufferevent_setwatermark(connection->stream, EV_READ, 0, SERVER_LINE_MAX + 2);
 	bufferevent_set_timeouts(connection->stream, NULL, &timeout);

@@ -12,6 +12,7 @@
 #include "manager/events.h"
 #include "manager/file.h"
 #include "manager/modules.h"
+#include "manager/state.h"
 #include "manager/yaml.h"
 
 static struct {
@@ -19,6 +20,7 @@ static struct {
 	json_t *complete;
 	json_t *previous; /* as given, before the last apply; NULL: none */
 	struct event *confirm_timer;
+	enum change_phase phase;
 	bool expired; /* the last apply was not confirmed in time, and undone */
 	const char *save_path;
 } store;
@@ -58,7 +60,7 @@ static int plan(const json_t *given, struct change *change, struct error *error)
 
 	if (rc)
 		return rc;
-	*change = (struct change){store.complete, complete, modules_sections()};
+	*change = (struct change){store.complete, complete, modules_sections(), store.phase};
 	rc = modules_check(change, error);
 	if (rc)
 		json_decref(complete);
@@ -126,6 +128,7 @@ static int apply(const json_t *given, json_t **changes, struct error *error)
 		rc = modules_apply(&change, error);
 	if (rc == 0) {
 		adopt(&change, given, n > 0);
+		store.phase = PHASE_RUN;
 		store.expired = false;
 		report(list);
 		*changes = list;
@@ -145,9 +148,13 @@ int store_apply(const json_t *given, unsigned confirm_s, json_t **changes, struc
 		return error_set(error, EBUSY, "", "confirm or roll back first",
 			"an earlier change waits to be confirmed");
 	rc = apply(given, changes, error);
-	if (rc == 0 && confirm_s > 0 && json_array_size(*changes) > 0)
+	if (rc)
+		return rc;
+	if (confirm_s > 0 && json_array_size(*changes) > 0)
 		evtimer_add(store.confirm_timer, &wait);
-	return rc;
+	else
+		state_write(store.given);
+	return 0;
 }
 
 int store_patch(const json_t *patch, unsigned confirm_s, json_t **changes, struct error *error)
@@ -172,6 +179,7 @@ int store_confirm(struct error *error)
 				     : error_set(error, ENOENT, "", "what runs stays as it is",
 					       "no change waits to be confirmed");
 	evtimer_del(store.confirm_timer);
+	state_write(store.given);
 	events_add("config", "", "confirmed");
 	return 0;
 }
@@ -195,6 +203,7 @@ int store_rollback(json_t **changes, struct error *error)
 	if (rc)
 		return rc;
 	evtimer_del(store.confirm_timer);
+	state_write(store.given);
 	store_forget_past();
 	return 0;
 }
@@ -233,6 +242,10 @@ int store_save(const char *path, struct error *error)
 	if (rc)
 		return error_set(error, -rc, "path", "a folder that the daemon may write to",
 			"cannot write %s: %s", path, strerror(-rc));
+	if (strcmp(path, store.save_path) == 0) {
+		state_saved();
+		state_write(store.given);
+	}
 	events_add("config", "", "saved to %s", path);
 	return 0;
 }
@@ -245,13 +258,14 @@ void store_init(struct event_base *base, const char *save_path)
 	store.complete = json_object();
 	store.save_path = save_path;
 	store.expired = false;
+	store.phase = PHASE_START;
 	store.confirm_timer = evtimer_new(base, confirm_expired, NULL);
 }
 
-void store_fini(void)
+void store_fini(enum change_phase phase)
 {
 	json_t *empty = json_object();
-	const struct change change = {store.complete, empty, modules_sections()};
+	const struct change change = {store.complete, empty, modules_sections(), phase};
 	struct error error = {0};
 
 	if (modules_apply(&change, &error))

@@ -26,7 +26,7 @@ static const char *option_text(const char *given, const char *variable, const ch
 }
 
 /* Where nothing is said: the usual socket, except in a guest that has none. */
-static const char *host_address(const struct netvm_options *options)
+const char *attachment_address(const struct netvm_options *options)
 {
 	const char *address = option_text(options->socket, "NETVM_SOCKET", NULL);
 
@@ -358,7 +358,7 @@ void attachment_lose(struct attachment *attachment, const char *why)
 
 int attachment_attach(const struct netvm_options *options, struct attachment **attachment)
 {
-	const char *address = host_address(options);
+	const char *address = attachment_address(options);
 
 	return attachment_open(pci_folder(address) ? &transport_pci : &transport_socket, address,
 		options, attachment);

@@ -82,7 +82,10 @@ int attachment_open(const struct transport_ops *ops, const char *address,
 /* Also while the host is gone. NULL is fine. Ends the use of all its queues. */
 void attachment_close(struct attachment *attachment);
 
-/* Attach to the host that the options, the environment or this machine's devices say. */
+/* The socket's path, or "pci", that the options, the environment or this machine's devices say. */
+const char *attachment_address(const struct netvm_options *options);
+
+/* Attach to the host there. */
 int attachment_attach(const struct netvm_options *options, struct attachment **attachment);
 
 /* The host is of no use any more: every queue returns -ECONNRESET from now on. */

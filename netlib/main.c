@@ -171,6 +171,7 @@ int netvm_main(int argc, char **argv, const struct netvm_options *options)
 	const char *program = argc > 0 ? argv[0] : "nf";
 	int result = argc > 0 ? parse(argv, &arguments) : 0;
 
+	arguments.options.reattach = true;
 	if (result < 0) {
 		fprintf(stderr, "%s: %s\n", program, netvm_error());
 		return EXIT_USAGE;

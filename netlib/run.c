@@ -3,19 +3,18 @@
  * again. Queue 0 runs on the caller's thread.
  */
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "absence.h"
 #include "attachment.h"
 #include "failure.h"
 #include "stop.h"
 
-#define RETRY_FIRST_MS 50
-#define RETRY_LAST_MS  1000
+#define STEADY_NS UINT64_C(1000000000)
 
 struct runner {
 	struct netvm_private *queue;
@@ -171,16 +170,7 @@ static int run_once(const struct netvm_options *options, struct outcome *outcome
 static bool worth_retrying(int result)
 {
 	return result == -ECONNRESET || result == -ECONNREFUSED || result == -ENOENT ||
-	       result == -ETIMEDOUT || result == -EPERM;
-}
-
-/* False when the stop came meanwhile. */
-static bool pause_before_retry(int pause_ms)
-{
-	struct pollfd stop = {.fd = stop_fd(), .events = POLLIN};
-
-	(void)poll(&stop, 1, pause_ms);
-	return !stop_requested();
+	       result == -ETIMEDOUT || result == -EPERM || result == -EAGAIN;
 }
 
 static bool waits_for_the_first(const struct netvm_options *options)
@@ -190,27 +180,32 @@ static bool waits_for_the_first(const struct netvm_options *options)
 	return options->wait || (text && strcmp(text, "1") == 0);
 }
 
-static int run_again_and_again(const struct netvm_options *options)
+/* Until told to stop, or a failure that waiting does not mend. */
+static int run_again_and_again(const struct netvm_options *options, struct absence *absence)
 {
+	const char *address = attachment_address(options);
 	bool may_wait = waits_for_the_first(options), reattaches = options->reattach || may_wait;
-	int pause_ms = RETRY_FIRST_MS;
 
 	for (;;) {
+		uint64_t begin_ns = clock_ns();
 		struct outcome outcome;
 		int result = run_once(options, &outcome);
 
 		if (!outcome.attached && result == -ECANCELED)
 			return 0; /* told to stop while attaching */
-		if (outcome.attached) {
+		if (outcome.attached)
 			may_wait = reattaches || outcome.moves;
-			pause_ms = RETRY_FIRST_MS;
-		}
 		if (!may_wait ||
 			!(outcome.attached ? result == -ECONNRESET : worth_retrying(result)))
 			return result;
-		if (!pause_before_retry(pause_ms))
+		if (outcome.attached)
+			absence_end(absence);
+		absence_watch(absence, address);
+		/* Who had a host for a while looks for the next one at once. */
+		if (outcome.attached && clock_ns() - begin_ns > STEADY_NS)
+			continue;
+		if (!absence_wait(absence))
 			return 0;
-		pause_ms = pause_ms * 2 < RETRY_LAST_MS ? pause_ms * 2 : RETRY_LAST_MS;
 	}
 }
 
@@ -227,6 +222,7 @@ int netvm_run(const struct netvm_options *options)
 {
 	const struct sigaction action = {.sa_handler = on_signal};
 	struct sigaction old_interrupt, old_terminate;
+	struct absence absence = ABSENCE_NONE;
 	int result;
 
 	if (!options->burst)
@@ -236,7 +232,8 @@ int netvm_run(const struct netvm_options *options)
 		return result;
 	sigaction(SIGINT, &action, &old_interrupt);
 	sigaction(SIGTERM, &action, &old_terminate);
-	result = run_again_and_again(options);
+	result = run_again_and_again(options, &absence);
+	absence_end(&absence);
 	sigaction(SIGINT, &old_interrupt, NULL);
 	sigaction(SIGTERM, &old_terminate, NULL);
 	stop_leave();

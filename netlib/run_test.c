@@ -3,6 +3,8 @@
  * and attaching again. The NF runs on a thread of the test, the test plays the host.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -17,6 +19,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "absence.h"
 #include "test_host.h"
 
 #define MS UINT64_C(1000000)
@@ -523,6 +526,35 @@ static void waiting_for_a_new_host_can_be_stopped(void **state)
 	assert_int_equal(runner_stop(&runner), 0);
 }
 
+static bool is_readable(int fd)
+{
+	struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+
+	return poll(&pollfd, 1, 0) == 1;
+}
+
+/* Not by trying again and again: a socket that is moved into place is news. */
+static void a_socket_in_its_place_is_seen(void **state)
+{
+	char folder[] = "/tmp/netvm-run-test.XXXXXX", path[64], beside[64];
+	struct absence absence = ABSENCE_NONE;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/nf.sock", folder);
+	snprintf(beside, sizeof(beside), "%s/nf.sock.new", folder);
+	absence_watch(&absence, path);
+	assert_return_code(close(creat(beside, 0600)), errno);
+	absence_watch(&absence, path);
+	assert_false(is_readable(absence.fd));
+	assert_return_code(rename(beside, path), errno);
+	assert_true(is_readable(absence.fd));
+	absence_end(&absence);
+	assert_int_equal(absence.fd, -1);
+	unlink(path);
+	rmdir(folder);
+}
+
 static void a_stop_before_the_run_is_not_lost(void **state)
 {
 	struct test_host_options host_options = {0};
@@ -556,6 +588,7 @@ int main(void)
 		cmocka_unit_test(a_move_is_attached_to_the_next_offer),
 		cmocka_unit_test(a_host_that_comes_later_is_waited_for),
 		cmocka_unit_test(waiting_for_a_new_host_can_be_stopped),
+		cmocka_unit_test(a_socket_in_its_place_is_seen),
 		cmocka_unit_test(a_stop_before_the_run_is_not_lost),
 	};
 

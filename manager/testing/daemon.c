@@ -59,7 +59,7 @@ void daemon_stop(void)
 {
 	close(client);
 	server_close(server);
-	store_fini();
+	store_fini(PHASE_STOP);
 	modules_fini();
 	store_free();
 	event_base_free(manager.base);

@@ -76,6 +76,11 @@ void engine_port_detach(struct engine *engine, struct port *port)
 	(void)engine, (void)port;
 }
 
+void engine_port_quiet(struct engine *engine, struct port *port)
+{
+	(void)engine, (void)port;
+}
+
 void engine_port_set_up(struct engine *engine, struct port *port, bool up)
 {
 	(void)engine, (void)port, (void)up;

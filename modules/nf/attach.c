@@ -22,6 +22,8 @@
 #define SO_PEERPIDFD 77
 #endif
 
+#define BESIDE ".new" /* behind the path of a socket that is not in place yet */
+
 struct attach {
 	struct event_base *base;
 	struct engine *engine;
@@ -291,7 +293,7 @@ static void listener_event(evutil_socket_t listener, short what, void *arg)
 /* ---- life ------------------------------------------------------------------------------------ */
 
 /* A socket file somebody listens at is another daemon's; any other one is left over. */
-static int remove_stale(const struct sockaddr_un *address, struct error *error)
+static int check_unused(const struct sockaddr_un *address, struct error *error)
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	int rc = fd < 0 ? -1 : connect(fd, (const struct sockaddr *)address, sizeof(*address));
@@ -301,7 +303,27 @@ static int remove_stale(const struct sockaddr_un *address, struct error *error)
 	if (rc == 0)
 		return error_set(error, EADDRINUSE, "nf_socket", "stop it, or give --nf-socket",
 			"another daemon listens at %s", address->sun_path);
-	unlink(address->sun_path);
+	return 0;
+}
+
+/* Made beside and moved into place: who finds it there finds it ready, see netlib/absence.h. */
+static int listener_place(struct attach *attach, const char *path)
+{
+	struct sockaddr_un beside = {.sun_family = AF_UNIX};
+
+	snprintf(beside.sun_path, sizeof(beside.sun_path), "%s" BESIDE, path);
+	unlink(beside.sun_path);
+	attach->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (attach->fd < 0 || bind(attach->fd, (const struct sockaddr *)&beside, sizeof(beside)))
+		return -errno;
+	if (chmod(beside.sun_path, 0666) || listen(attach->fd, ATTACH_PENDING_MAX) ||
+		rename(beside.sun_path, path)) {
+		int rc = -errno;
+
+		unlink(beside.sun_path);
+		return rc;
+	}
+	strcpy(attach->path, path);
 	return 0;
 }
 
@@ -310,20 +332,16 @@ static int listener_bind(struct attach *attach, const char *path, struct error *
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int rc;
 
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (strlen(path) + strlen(BESIDE) >= sizeof(address.sun_path))
 		return error_set(error, ENAMETOOLONG, "nf_socket", "",
-			"%s is longer than %zu bytes", path, sizeof(address.sun_path) - 1);
+			"%s is longer than %zu bytes", path,
+			sizeof(address.sun_path) - sizeof(BESIDE));
 	strcpy(address.sun_path, path);
-	rc = remove_stale(&address, error);
+	rc = check_unused(&address, error);
 	if (rc)
 		return rc;
-	attach->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (attach->fd < 0 || bind(attach->fd, (const struct sockaddr *)&address, sizeof(address)))
-		return error_set(error, errno, "nf_socket", "", "%s: %s", path, strerror(errno));
-	strcpy(attach->path, path);
-	if (chmod(path, 0666) || listen(attach->fd, ATTACH_PENDING_MAX))
-		return error_set(error, errno, "nf_socket", "", "%s: %s", path, strerror(errno));
-	return 0;
+	rc = listener_place(attach, path);
+	return rc ? error_set(error, -rc, "nf_socket", "", "%s: %s", path, strerror(-rc)) : 0;
 }
 
 int attach_open(struct event_base *base, struct engine *engine, const char *path,

@@ -106,6 +106,9 @@ int session_ask(struct session *session, uint32_t type, uint64_t value, int fd);
 /* Each of its queues has looked at its rings: it is ready to work. */
 bool session_beats(const struct session *session);
 
+/* Before session_close(): the NF shall only lose its host, and look for the next. */
+void session_let_go_on(struct session *session);
+
 struct nf *session_nf(const struct session *session);
 pid_t session_pid(const struct session *session);
 uint32_t session_n_queues(const struct session *session);

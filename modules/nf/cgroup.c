@@ -18,6 +18,16 @@ static bool is_cgroup2(const char *mount)
 	return statfs(mount, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
 }
 
+/* Where systemd runs what reloads a unit, and so a daemon that took over: NFs belong beside it. */
+static void drop_control(char *path)
+{
+	static const char control[] = "/.control";
+	size_t n = strlen(path), length = sizeof(control) - 1;
+
+	if (n >= length && strcmp(path + n - length, control) == 0)
+		path[n - length] = '\0';
+}
+
 /* The daemon's own place in the v2 hierarchy: the line "0::PATH". */
 static int own_path(char *path, size_t size)
 {
@@ -32,6 +42,7 @@ static int own_path(char *path, size_t size)
 			continue;
 		line[strcspn(line, "\n")] = '\0';
 		snprintf(path, size, "%s", strcmp(line + 3, "/") == 0 ? "" : line + 3);
+		drop_control(path);
 		rc = 0;
 	}
 	fclose(file);

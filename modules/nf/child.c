@@ -17,8 +17,14 @@
 #include "manager/events.h"
 #include "manager/module.h"
 #include "modules/nf/spawn.h"
+#include "modules/nf/survivor.h"
 
 #define LINE_BYTES 160
+
+/* Linux 6.9; before it, only the cgroup of an adopted process ends what that one started. */
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
+#endif
 
 /* ---- environment ----------------------------------------------------------------------------- */
 
@@ -82,15 +88,23 @@ static void child_make_cgroup(struct child *child, const struct nf_settings *set
 		error.hint[0] ? ": " : "", error.hint);
 }
 
-static void child_release(struct child *child)
+void child_leave(struct child *child)
 {
 	if (child->event)
 		event_free(child->event);
 	if (child->pidfd >= 0)
 		close(child->pidfd);
-	cgroup_destroy(&child->cgroup);
+	if (child->cgroup.procs_fd >= 0)
+		close(child->cgroup.procs_fd);
 	output_close(&child->output);
 	*child = (struct child){.pidfd = -1, .output.fd = -1, .cgroup.procs_fd = -1};
+}
+
+static void child_release(struct child *child)
+{
+	survivor_strike(child->pid);
+	cgroup_destroy(&child->cgroup);
+	child_leave(child);
 }
 
 static int child_spawn(struct child *child, const struct manager *manager,
@@ -107,6 +121,7 @@ static int child_spawn(struct child *child, const struct manager *manager,
 		.cpus = CPU_COUNT(&settings->cpus) ? &settings->cpus : NULL,
 		.output_fd = child->output.fd,
 		.cgroup_fd = child->cgroup.procs_fd,
+		.dies_with_daemon = settings->guest, /* QEMU cannot attach to another daemon */
 	};
 	int rc;
 
@@ -118,6 +133,8 @@ static int child_spawn(struct child *child, const struct manager *manager,
 	environment_free(&env);
 	if (rc)
 		child->pid = 0;
+	else
+		survivor_note(child->pid, settings->name, settings->object, child->cgroup.path);
 	return rc;
 }
 
@@ -130,6 +147,13 @@ static void child_event(evutil_socket_t fd, short what, void *arg)
 	/* A pidfd stays readable: once is enough. */
 	event_del(child->event);
 	child->exited(child->arg);
+}
+
+static int child_watch(struct child *child, const struct manager *manager)
+{
+	child->event =
+		event_new(manager->base, child->pidfd, EV_READ | EV_PERSIST, child_event, child);
+	return child->event && event_add(child->event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
 int child_start(struct child *child, const struct manager *manager,
@@ -149,9 +173,7 @@ int child_start(struct child *child, const struct manager *manager,
 		child_release(child);
 		return rc;
 	}
-	child->event =
-		event_new(manager->base, child->pidfd, EV_READ | EV_PERSIST, child_event, child);
-	if (child->event && event_add(child->event, NULL) == 0)
+	if (child_watch(child, manager) == 0)
 		return 0;
 	child_signal(child, SIGKILL);
 	child_await(child, -1);
@@ -201,6 +223,30 @@ void child_nice(const struct child *child, int nice)
 		setpriority(PRIO_PGRP, (id_t)child->pid, nice);
 }
 
+int child_adopt(struct child *child, const struct manager *manager,
+	const struct nf_settings *settings, const struct survivor *survivor, void (*exited)(void *),
+	void *arg, struct error *error)
+{
+	int rc;
+
+	*child = (struct child){.pid = survivor->pid,
+		.pidfd = survivor->pidfd,
+		.adopted = true,
+		.cgroup.procs_fd = -1,
+		.exited = exited,
+		.arg = arg};
+	memcpy(child->cgroup.path, survivor->cgroup, sizeof(child->cgroup.path));
+	rc = output_open(&child->output, manager->run_dir, settings->name, error);
+	if (!rc && child_watch(child, manager))
+		rc = error_set(error, ENOMEM, "", "", "no memory to watch a process");
+	if (rc) {
+		child_signal(child, SIGKILL);
+		child_await(child, -1);
+		child_release(child);
+	}
+	return rc;
+}
+
 void child_signal(const struct child *child, int number)
 {
 	if (child->pid)
@@ -237,13 +283,17 @@ bool child_await(const struct child *child, int timeout_ms)
 	return n > 0;
 }
 
+/* Only its parent is told how a process ended. */
 static void end_describe(struct child_end *end, const siginfo_t *info, const struct child *child)
 {
 	char line[LINE_BYTES];
 	int n;
 
 	end->clean = info->si_code == CLD_EXITED && info->si_status == 0;
-	if (info->si_code == CLD_EXITED)
+	if (info->si_pid == 0)
+		n = snprintf(end->text, sizeof(end->text),
+			"ended; how is not known, since an earlier daemon started it");
+	else if (info->si_code == CLD_EXITED)
 		n = snprintf(
 			end->text, sizeof(end->text), "exited with status %d", info->si_status);
 	else
@@ -254,13 +304,25 @@ static void end_describe(struct child_end *end, const siginfo_t *info, const str
 		snprintf(end->text + n, sizeof(end->text) - (size_t)n, ": %s", line);
 }
 
+/*
+ * Before the number can be given to another process: its session is its process group. Of one that
+ * is not our child the number may be free already, so that only its descriptor will do.
+ */
+static void kill_group(const struct child *child)
+{
+	if (child->adopted)
+		syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL,
+			PIDFD_SIGNAL_PROCESS_GROUP);
+	else
+		kill(-child->pid, SIGKILL);
+}
+
 void child_reap(struct child *child, struct child_end *end)
 {
 	siginfo_t info = {0};
 
-	/* Before the number can be given to another process: its session is its process group. */
-	kill(-child->pid, SIGKILL);
-	waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED);
+	kill_group(child);
+	waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED); /* fails for one that is not ours */
 	end_describe(end, &info, child);
 	child_release(child);
 }

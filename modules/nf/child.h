@@ -13,12 +13,14 @@
 
 struct event;
 struct manager;
+struct survivor;
 
 #define CHILD_END_BYTES 256
 
 struct child {
 	pid_t pid; /* 0: none */
 	int pidfd;
+	bool adopted; /* an earlier daemon started it */
 	struct event *event;
 	struct output output;
 	struct cgroup cgroup;
@@ -48,6 +50,17 @@ int child_move(struct child *to, struct child *from, void (*exited)(void *), voi
 
 /* All its threads, also later ones: 0 as everybody, 19 what others leave. */
 void child_nice(const struct child *child, int nice);
+
+/*
+ * The same for one that an earlier daemon started: it is watched from now on. Takes over the
+ * survivor's descriptor.
+ */
+int child_adopt(struct child *child, const struct manager *manager,
+	const struct nf_settings *settings, const struct survivor *survivor, void (*exited)(void *),
+	void *arg, struct error *error);
+
+/* It goes on, for the next daemon; there is no child then. */
+void child_leave(struct child *child);
 
 /* Only the process itself, never a later one of the same number. */
 void child_signal(const struct child *child, int number);

@@ -21,6 +21,7 @@
 #include "modules/nf/services.h"
 #include "modules/nf/suspects.h"
 #include "modules/nf/upgrade.h"
+#include "modules/nf/survivor.h"
 
 #define HELLO_DEADLINE_MS 2000
 #define FAULTS_AT_ONCE    16
@@ -246,14 +247,27 @@ static int instance_add(const char *name, json_t *object, enum nf_place place,
 	return 0;
 }
 
+/* Not before the first document: then the daemon before has let go of the socket. */
+static int listen_to_nfs(struct error *error)
+{
+	if (nfs.attach)
+		return 0;
+	survivors_find();
+	return attach_open(nfs.manager->base, nfs.manager->engine, nfs.manager->nf_socket,
+		HELLO_DEADLINE_MS, &nf_attach_hooks, &nfs.attach, error);
+}
+
 static int nf_prepare(const struct change *change, struct error *error)
 {
 	const json_t *section = json_object_get(change->new, "nfs");
 	struct nf_instance *instance;
 	const char *name;
 	json_t *object;
-	int rc = pools_prepare(change, nfs.manager, error);
+	int rc = listen_to_nfs(error);
 
+	if (rc)
+		return rc;
+	rc = pools_prepare(change, nfs.manager, error);
 	if (rc)
 		return rc;
 	rc = services_prepare(nfs.manager->engine, section, error);
@@ -292,10 +306,35 @@ static void finish_old(struct nf_instance *instance)
 		instance_leave(instance);
 }
 
+/* One that was only asked to come back goes on as it was. */
+static void leave_all(enum nf_place place, void (*leave)(struct nf_instance *))
+{
+	struct nf_instance *instance, *next;
+
+	for (instance = TAILQ_FIRST(&nfs.instances); instance; instance = next) {
+		next = TAILQ_NEXT(instance, link);
+		if (instance->place != place)
+			continue;
+		instance->place = PLACE_LEAVING;
+		if (!instance->successor)
+			leave(instance);
+	}
+}
+
+/* They look for the next daemon's socket as soon as they are let go. */
+static void finish_alive(void)
+{
+	attach_close(nfs.attach);
+	nfs.attach = NULL;
+	leave_all(PLACE_CURRENT, instance_leave_alive);
+}
+
 static void nf_finish(const struct change *change)
 {
 	struct nf_instance *instance, *next;
 
+	if (change->phase == PHASE_HAND_OVER)
+		finish_alive();
 	for (instance = TAILQ_FIRST(&nfs.instances); instance; instance = next) {
 		const char *name = instance->settings.name;
 
@@ -310,29 +349,23 @@ static void nf_finish(const struct change *change)
 	TAILQ_FOREACH (instance, &nfs.instances, link)
 		if (instance->place == PLACE_NEW)
 			instance->place = PLACE_CURRENT;
+	survivors_end();
 	services_finish(nfs.manager->engine, json_object_get(change->new, "nfs"));
 	pools_finish(change);
 }
 
-/* One that was only asked to come back goes on as it was. */
-static void leave_all(enum nf_place place)
+/* A start that fails is no reason to end what an earlier daemon started. */
+static void leave_as_found(struct nf_instance *instance)
 {
-	struct nf_instance *instance, *next;
-
-	for (instance = TAILQ_FIRST(&nfs.instances); instance; instance = next) {
-		next = TAILQ_NEXT(instance, link);
-		if (instance->place != place)
-			continue;
-		instance->place = PLACE_LEAVING;
-		if (!instance->successor)
-			instance_leave(instance);
-	}
+	if (instance->child.adopted)
+		instance_leave_alive(instance);
+	else
+		instance_leave(instance);
 }
 
 static void nf_abort(const struct change *change)
 {
-	(void)change;
-	leave_all(PLACE_NEW);
+	leave_all(PLACE_NEW, change->phase == PHASE_START ? leave_as_found : instance_leave);
 	services_abort(nfs.manager->engine);
 	pools_abort();
 }
@@ -464,11 +497,7 @@ static int nf_init(struct manager *manager, struct error *error)
 		goto fail;
 	rc = upgrade_init(manager, error);
 	if (rc == 0)
-		rc = attach_open(manager->base, manager->engine, manager->nf_socket,
-			HELLO_DEADLINE_MS, &nf_attach_hooks, &nfs.attach, error);
-	if (rc == 0)
 		return 0;
-	upgrade_fini();
 	suspects_close();
 fail:
 	event_free(nfs.notify);
@@ -507,7 +536,7 @@ static void signal_all(int number)
 
 static void nf_fini(void)
 {
-	leave_all(PLACE_CURRENT);
+	leave_all(PLACE_CURRENT, instance_leave);
 	await_all(instance_times.stop_ms);
 	signal_all(SIGTERM);
 	await_all(instance_times.stop_ms);
@@ -516,6 +545,7 @@ static void nf_fini(void)
 	upgrade_fini();
 	pools_fini();
 	attach_close(nfs.attach);
+	nfs.attach = NULL;
 	suspects_close();
 	event_free(nfs.notify);
 }

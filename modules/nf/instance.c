@@ -12,6 +12,7 @@
 #include "manager/events.h"
 #include "manager/module.h"
 #include "modules/nf/instance_parts.h"
+#include "modules/nf/survivor.h"
 #include "modules/nf/upgrade.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -174,12 +175,29 @@ static void child_exited(void *arg)
 	rest(instance, clean);
 }
 
+/* One that an earlier daemon started and that waits for this one; false: there is none. */
+static bool adopt_process(struct nf_instance *instance)
+{
+	const struct nf_settings *settings = &instance->settings;
+	struct error ignored = {0}; /* then it is ended, and one is started */
+	struct survivor survivor;
+
+	if (!survivor_take(settings->name, settings->object, &survivor) ||
+		child_adopt(&instance->child, instance->manager, settings, &survivor,
+			instance_child_exited, instance, &ignored))
+		return false;
+	child_pin(&instance->child, &settings->cpus); /* they may have changed meanwhile */
+	return true;
+}
+
 static int start_process(struct nf_instance *instance, struct error *error)
 {
 	const struct nf_settings *settings = &instance->settings;
 	json_t *words;
 	int rc;
 
+	if (!settings->guest && adopt_process(instance))
+		return 0;
 	if (!settings->guest)
 		return child_start(&instance->child, instance->manager, settings,
 			settings->command.argv, child_exited, instance, error);
@@ -207,8 +225,11 @@ int instance_start(struct nf_instance *instance, struct error *error)
 	instance->faulty = false;
 	instance->n_signals = 0;
 	enter(instance, NF_STARTING, instance_times.settle_ms);
-	tell(instance, "nf-starting", "process %d runs %s as user %s", instance->child.pid,
-		instance->settings.program, instance->settings.user);
+	tell(instance, "nf-starting",
+		instance->child.adopted
+			? "process %d still runs %s as user %s and will attach again"
+			: "process %d runs %s as user %s",
+		instance->child.pid, instance->settings.program, instance->settings.user);
 	return 0;
 }
 
@@ -405,6 +426,23 @@ void instance_await(struct nf_instance *instance, int timeout_ms)
 		rest(instance, true); /* its devices stay in a guest that nobody waits for */
 }
 
+void instance_leave_alive(struct nf_instance *instance)
+{
+	instance->after = AFTER_LEAVE;
+	if (instance->state == NF_STOPPING)
+		return;
+	if (instance->settings.guest && instance->child.pid) {
+		stop(instance, 0); /* what it had has left already */
+		return;
+	}
+	if (instance->session)
+		session_let_go_on(instance->session);
+	end_session(instance, DROP_NF_REMOVED, 0);
+	if (instance->child.pid)
+		child_leave(&instance->child);
+	rest(instance, true);
+}
+
 int instance_dismiss(struct nf_instance *instance, struct error *error)
 {
 	unsigned lost;
@@ -436,92 +474,6 @@ void instance_update(struct nf_instance *instance, json_t *object)
 }
 
 /* ---- what happened --------------------------------------------------------------------------- */
-
-static uint32_t refuse(char *text, uint32_t refusal, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static uint32_t refuse(char *text, uint32_t refusal, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, NETVM_TEXT_BYTES, format, args);
-	va_end(args);
-	return refusal;
-}
-
-static uint32_t admit_process(
-	const struct nf_instance *instance, const struct attach_request *request, char *text)
-{
-	const struct nf_settings *settings = &instance->settings;
-
-	/* The pid says which process, the user that it cannot be a stranger's with a reused pid. */
-	if (!instance->child.pid || request->pid != instance->child.pid ||
-		request->uid != settings->uid)
-		return refuse(text, NETVM_REFUSED_CREDENTIAL,
-			"nfs.%s is started by the daemon; for one started by others declare it "
-			"with "
-			"image: external (a script that starts it must exec it)",
-			settings->name);
-	if (instance->state != NF_STARTING)
-		return refuse(text, NETVM_REFUSED_BUSY, "nfs.%s is being stopped", settings->name);
-	return 0;
-}
-
-static uint32_t admit_external(
-	const struct nf_instance *instance, const struct attach_request *request, char *text)
-{
-	const struct nf_settings *settings = &instance->settings;
-
-	if (request->uid != 0 && request->uid != settings->uid)
-		return refuse(text, NETVM_REFUSED_CREDENTIAL,
-			"nfs.%s may be attached by user %s only; set nfs.%s.user", settings->name,
-			settings->user, settings->name);
-	if (instance->state == NF_BACKOFF)
-		return refuse(text, NETVM_REFUSED_BUSY,
-			"nfs.%s broke the contract a moment ago; try again later", settings->name);
-	return 0;
-}
-
-uint32_t instance_admit(struct nf_instance *instance, const struct attach_request *request,
-	struct attach_grant *grant, char *text)
-{
-	const struct nf_settings *settings = &instance->settings;
-	const struct netvm_hello *hello = &request->hello;
-	uint32_t refusal;
-
-	if (instance->session)
-		return refuse(text, NETVM_REFUSED_BUSY, "nfs.%s is running already, as process %d",
-			settings->name, session_pid(instance->session));
-	if (request->guest != instance->guest)
-		return refuse(text, NETVM_REFUSED_CREDENTIAL,
-			"nfs.%s has image: %s, so it does not attach from %s", settings->name,
-			value_text(settings->object, "image"),
-			request->guest ? "another guest" : "a process");
-	refusal = settings->external ? admit_external(instance, request, text)
-				     : admit_process(instance, request, text);
-	if (refusal)
-		return refusal;
-	if (hello->service[0] && strcmp(hello->service, settings->service) != 0)
-		return refuse(text, NETVM_REFUSED_SERVICE,
-			"service: nfs.%s is declared with service %s", settings->name,
-			settings->service);
-	if (hello->n_queues > settings->n_queues)
-		return refuse(text, NETVM_REFUSED_FEATURE,
-			"n_queues: %u asked for, %u allowed; set nfs.%s.queues", hello->n_queues,
-			settings->n_queues, settings->name);
-	*grant = (struct attach_grant){
-		.owner = instance,
-		.service = instance->service,
-		.pool = instance->pool,
-		.service_name = settings->service,
-		.instance = instance->restarts,
-		.ring_words = settings->ring_words,
-		.stock_words = settings->stock_words,
-		.standby = settings->standby,
-		.parked = instance->predecessor != NULL,
-	};
-	return 0;
-}
 
 void instance_attached(struct nf_instance *instance, struct session *session)
 {

@@ -125,8 +125,8 @@ int instance_create(const struct manager *manager, void (*ended)(struct nf_insta
 /* Has no process and no session any more. NULL is fine. */
 void instance_destroy(struct nf_instance *instance);
 
-/* Start the process; an external guest is waited for, an external process comes by itself. Error:
- * as spawn(); state as before. */
+/* Start the process, or adopt one that an earlier daemon started; an external guest is waited for,
+ * an external process comes by itself. Error: as spawn(); state as before. */
 int instance_start(struct nf_instance *instance, struct error *error);
 
 /*
@@ -134,6 +134,12 @@ int instance_start(struct nf_instance *instance, struct error *error);
  * this returns.
  */
 void instance_leave(struct nf_instance *instance);
+
+/*
+ * Out of the engine now; the process goes on, for another daemon to adopt. One that cannot (a
+ * guest, one that is being stopped) leaves as by instance_leave().
+ */
+void instance_leave_alive(struct nf_instance *instance);
 
 /* Ask an attached external NF to go; it may attach again. -ENOTCONN: it is not attached. */
 int instance_dismiss(struct nf_instance *instance, struct error *error);

@@ -349,9 +349,10 @@ unsigned session_close(struct session *session, enum drop_reason reason, uint64_
 		lost = engine_nf_detach(session->engine, session->nf, reason, drain_ns);
 		/* Out of the engine nobody writes here but us; closing the connection wakes the NF.
 		 */
-		__atomic_store_n(&session->channel->control,
-			NETVM_CONTROL_STOP | (session->moves ? NETVM_CONTROL_MOVE : 0),
-			__ATOMIC_RELEASE);
+		if (!session->goes_on)
+			__atomic_store_n(&session->channel->control,
+				NETVM_CONTROL_STOP | (session->moves ? NETVM_CONTROL_MOVE : 0),
+				__ATOMIC_RELEASE);
 		if (!session->complete)
 			(void)!write(session->bell[0][1], &(uint64_t){1}, sizeof(uint64_t));
 		session->nf = NULL;
@@ -369,6 +370,11 @@ void session_ask_move(struct session *session)
 {
 	session->moves = true;
 	__atomic_store_n(&session->channel->control, NETVM_CONTROL_MOVE, __ATOMIC_RELAXED);
+}
+
+void session_let_go_on(struct session *session)
+{
+	session->goes_on = true;
 }
 
 struct nf *session_nf(const struct session *session)

@@ -22,6 +22,7 @@ struct session {
 
 	int channel_fd;
 	bool complete; /* the channel has its full size and doorbells from the start: a guest's */
+	bool goes_on;  /* the end is the daemon's, the NF is not told to stop */
 	struct netvm_channel *channel;
 	size_t mapped_bytes;
 	struct netvm_layout layout; /* private copy; the one in the channel is for the NF */

@@ -143,7 +143,8 @@ static int confine(const struct child *child)
 /* After the change of user, which would clear it. */
 static int die_with_daemon(const struct child *child)
 {
-	(void)child;
+	if (!child->options->dies_with_daemon)
+		return 0;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
 		return -1;
 	if (getppid() == child->daemon)

@@ -3,7 +3,7 @@
  *
  * The child is another user, in a session, a cgroup and a Landlock domain of its own, without any
  * capability and without a way to get one (empty bounding set, no_new_privs); it inherits standard
- * input (/dev/null), output and error, and no other descriptor; it dies with the daemon.
+ * input (/dev/null), output and error, and no other descriptor.
  *
  * The Landlock domain allows everything the user may do except to trace processes outside of it
  * or (Linux 6.12) to send them signals: two NFs of one user cannot reach into each other. Kernels
@@ -17,6 +17,7 @@
 #define NETVM_MODULES_NF_SPAWN_H
 
 #include <sched.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "common/error.h"
@@ -31,6 +32,7 @@ struct spawn_options {
 	const cpu_set_t *cpus; /* NULL: wherever there is room */
 	int output_fd;         /* becomes standard output and error */
 	int cgroup_fd;         /* a cgroup's cgroup.procs, open for writing; -1: none */
+	bool dies_with_daemon; /* else it outlives it, see survivor.h */
 };
 
 /*

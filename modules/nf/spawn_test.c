@@ -36,7 +36,8 @@ static void options_reset(void)
 		.user = user->pw_name,
 		.uid = user->pw_uid,
 		.gid = user->pw_gid,
-		.cgroup_fd = -1};
+		.cgroup_fd = -1,
+		.dies_with_daemon = true};
 }
 
 /* Run a shell line to its end; what it printed is in `output`. Returns its status. */

@@ -24,6 +24,7 @@ struct request {
 	uint32_t n_variables;
 	bool has_cpus;
 	bool has_cgroup;
+	bool dies_with_daemon;
 	cpu_set_t cpus;
 };
 
@@ -82,6 +83,7 @@ static int fill_message(const struct spawn_options *options)
 	request->gid = options->gid;
 	request->has_cpus = options->cpus != NULL;
 	request->has_cgroup = options->cgroup_fd >= 0;
+	request->dies_with_daemon = options->dies_with_daemon;
 	if (options->cpus)
 		request->cpus = *options->cpus;
 	rc = add_text(options->path);
@@ -241,7 +243,8 @@ static bool read_message(struct spawn_options *options, char *words[WORDS_MAX + 
 		.gid = request->gid,
 		.cpus = request->has_cpus ? &request->cpus : NULL,
 		.output_fd = message.output_fd,
-		.cgroup_fd = message.cgroup_fd};
+		.cgroup_fd = message.cgroup_fd,
+		.dies_with_daemon = request->dies_with_daemon};
 	options->path = next_text(&at);
 	options->user = options->path ? next_text(&at) : NULL;
 	return options->user && take_texts(&at, words, request->n_arguments) &&

@@ -38,7 +38,8 @@ static int setup(void **state)
 		.uid = user->pw_uid,
 		.gid = user->pw_gid,
 		.output_fd = STDERR_FILENO,
-		.cgroup_fd = -1};
+		.cgroup_fd = -1,
+		.dies_with_daemon = true};
 	return spawner_start(&helper, &error);
 }
 

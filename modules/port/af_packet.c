@@ -17,6 +17,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -340,6 +341,26 @@ static int packet_set_link(struct port *port, bool up, struct error *error)
 	return iface_set_up(&((struct packet_port *)port->driver)->iface, up, error);
 }
 
+static void *close_now(void *fd)
+{
+	close((int)(intptr_t)fd);
+	return NULL;
+}
+
+/*
+ * The kernel takes some 15 ms to close a packet socket. Nobody needs to wait for it, least of all a
+ * daemon that is to take over from this one while no packet moves.
+ */
+static void close_aside(int fd)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, close_now, (void *)(intptr_t)fd) == 0)
+		pthread_detach(thread);
+	else
+		close(fd);
+}
+
 static void close_queue(struct packet_queue *q, struct buffer_pool *pool)
 {
 	if (!q)
@@ -347,7 +368,7 @@ static void close_queue(struct packet_queue *q, struct buffer_pool *pool)
 	compact(&q->stash);
 	stash_return_all(&q->stash, pool);
 	if (q->fd >= 0)
-		close(q->fd);
+		close_aside(q->fd);
 	if (q->memory)
 		munmap(q->memory, (size_t)DRIVER_BURST * SUPER_BYTES);
 	free(q);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <time.h>
 
 #include <event2/event.h>
 
@@ -21,7 +22,11 @@
 #include "manager/module.h"
 #include "manager/store.h"
 #include "modules/group/group.h"
+#include "modules/port/heritage.h"
 #include "modules/stats/counters.h"
+
+#define DRAIN_US      20000 /* longer than packets take, shorter than anybody notices */
+#define DRAIN_LOOK_US 200
 
 #define LINK_LOOK_S 1 /* drivers differ in how they tell; looking is cheap and works for all */
 
@@ -79,16 +84,6 @@ static void remove_if_empty(struct entry *entry)
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
-static const struct port_driver *driver_of(const char *spec)
-{
-	size_t length = strcspn(spec, ":");
-
-	for (const struct port_driver *const *d = port_drivers; *d; d++)
-		if (strlen((*d)->kind) == length && memcmp((*d)->kind, spec, length) == 0)
-			return *d;
-	return NULL;
-}
-
 static int set_link(struct port *port, bool up, struct error *error)
 {
 	return port->ops->set_link ? port->ops->set_link(port, up, error) : 0;
@@ -97,6 +92,7 @@ static int set_link(struct port *port, bool up, struct error *error)
 static void port_close(struct port *port)
 {
 	engine_port_detach(engine, port);
+	heritage_strike(port);
 	port->ops->close(port);
 }
 
@@ -129,15 +125,20 @@ static int port_open(struct port *port, struct buffer_pool *pool, const char *na
 		.mtu = (uint32_t)value_int(settings, "mtu"),
 		.promiscuous = value_bool(settings, "promiscuous"),
 		.force = value_bool(settings, "force"),
+		.inherited = heritage_has(settings),
 	};
 	int rc;
 
 	memset(port, 0, sizeof(*port));
-	port->ops = driver_of(spec);
+	port->ops = port_driver_of(spec);
 	port->pool = pool;
 	strncpy(port->name, name, sizeof(port->name) - 1);
 	rc = port->ops->open(port, &config, error);
-	return rc ? rc : attach(port, value_bool(settings, "up"), error);
+	if (rc == 0)
+		rc = attach(port, value_bool(settings, "up"), error);
+	if (rc == 0)
+		heritage_note(port, settings);
+	return rc;
 }
 
 /* Puts "ports.NAME" in front; what a driver says of no field is about the spec. */
@@ -182,7 +183,8 @@ static int check_device(
 	json_object_foreach ((json_t *)ports, other, others) {
 		if (strcmp(other, name) == 0)
 			break;
-		if (driver_of(spec)->exclusive && strcmp(spec, value_text(others, "spec")) == 0)
+		if (port_driver_of(spec)->exclusive &&
+			strcmp(spec, value_text(others, "spec")) == 0)
 			return error_set(error, EEXIST, "spec",
 				"give each port an interface of its own",
 				"%.60s is port %s already", spec, other);
@@ -319,12 +321,33 @@ static int prepare_port(const struct change *change, const char *name, struct er
 	return located(error, name, rc);
 }
 
+/* Nothing more comes in; what is under way gets a moment to leave. */
+static void drain(void)
+{
+	const struct timespec pause = {.tv_nsec = DRAIN_LOOK_US * 1000};
+	struct entry *entry;
+	struct books books;
+
+	TAILQ_FOREACH (entry, &entries, next)
+		engine_port_quiet(engine, entry->port);
+	for (unsigned waited_us = 0; waited_us < DRAIN_US; waited_us += DRAIN_LOOK_US) {
+		engine_books(engine, &books);
+		if (books.in_flight == 0)
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static int port_prepare(const struct change *change, struct error *error)
 {
 	const char *name;
 	json_t *settings;
 	int rc;
 
+	if (change->phase == PHASE_START)
+		heritage_find(json_object_get(change->new, "ports"));
+	if (change->phase == PHASE_HAND_OVER)
+		drain();
 	make_room(change);
 	json_object_foreach (json_object_get(change->new, "ports"), name, settings) {
 		rc = prepare_port(change, name, error);
@@ -375,13 +398,16 @@ static void finish_entry(const struct change *change, struct entry *entry)
 	const json_t *settings = document_object(change->new, "ports", entry->name);
 
 	if (entry->prepared || !settings) {
+		if (entry->port)
+			entry->port->stays = change->phase == PHASE_HAND_OVER;
 		port_destroy(entry->port, entry->closed);
 		entry->port = entry->prepared;
 		entry->prepared = NULL;
 		entry->closed = false;
 	}
 	if (entry->port) {
-		engine_port_set_up(engine, entry->port, value_bool(settings, "up"));
+		if (change->phase != PHASE_START)
+			engine_port_set_up(engine, entry->port, value_bool(settings, "up"));
 		entry->link_up = look_at_link(entry);
 	} else {
 		remove_if_empty(entry);
@@ -397,6 +423,8 @@ static void port_finish(const struct change *change)
 		if (change_kind(change, "ports", entry->name) != CHANGE_NONE || entry->prepared)
 			finish_entry(change, entry);
 	}
+	if (change->phase == PHASE_START)
+		heritage_end(json_object_get(change->new, "ports"));
 }
 
 /* The device was ours a moment ago; should it be gone now, the port is, too. */
@@ -431,6 +459,9 @@ static void port_abort(const struct change *change)
 	struct entry *entry, *following;
 
 	TAILQ_FOREACH (entry, &entries, next) {
+		if (entry->prepared)
+			entry->prepared->stays =
+				heritage_has(document_object(change->new, "ports", entry->name));
 		port_destroy(entry->prepared, false);
 		entry->prepared = NULL;
 	}
@@ -510,6 +541,15 @@ static int port_init(struct manager *manager, struct error *error)
 	return 0;
 }
 
+static void port_go(void)
+{
+	struct entry *entry;
+
+	TAILQ_FOREACH (entry, &entries, next)
+		engine_port_set_up(engine, entry->port,
+			value_bool(document_object(store_complete(), "ports", entry->name), "up"));
+}
+
 static void port_fini(void)
 {
 	event_free(link_timer);
@@ -527,4 +567,5 @@ const struct module port_module = {
 	.finish = port_finish,
 	.abort = port_abort,
 	.stats = port_stats,
+	.go = port_go,
 };

@@ -183,20 +183,27 @@ static int tap_set_link(struct port *port, bool up, struct error *error)
 		"the interface %s is gone", tap->options.name);
 }
 
+static void close_queue(struct tap_queue *q)
+{
+	if (q->fd >= 0)
+		close(q->fd);
+	if (q->spare_fd >= 0)
+		close(q->spare_fd);
+}
+
 static void tap_close(struct port *port)
 {
 	struct tap_port *tap = port->driver;
 
 	if (!tap)
 		return;
+	if (port->made && !port->stays)
+		ioctl(tap->queue[0].fd, TUNSETPERSIST, 0);
 	for (unsigned i = 0; i < tap->n_queues; i++) {
 		struct tap_queue *q = &tap->queue[i];
 
 		stash_return_all(&q->stash, port->pool);
-		if (q->fd >= 0)
-			close(q->fd);
-		if (q->spare_fd >= 0)
-			close(q->spare_fd);
+		close_queue(q);
 	}
 	iface_close(&tap->iface);
 	free(tap);
@@ -231,6 +238,24 @@ static int attach_queue(struct tap_port *tap, struct tap_queue *q, struct error 
 	if (q->fd < 0 || q->spare_fd < 0 || ioctl(q->fd, TUNSETIFF, &ifr) != 0)
 		return attach_failed(tap, error);
 	return 0;
+}
+
+/*
+ * A device of its own would end with the daemon, and addresses and routes with it: it shall stay
+ * while the daemon is away. One that stayed before, and not after an earlier daemon, is somebody
+ * else's.
+ */
+static int make_stay(struct port *port, bool inherited, struct error *error)
+{
+	struct tap_port *tap = port->driver;
+	struct ifreq ifr = {.ifr_flags = 0};
+
+	if (ioctl(tap->queue[0].fd, TUNGETIFF, &ifr))
+		return attach_failed(tap, error);
+	port->made = inherited || !(ifr.ifr_flags & IFF_PERSIST);
+	if (!port->made || ioctl(tap->queue[0].fd, TUNSETPERSIST, 1) == 0)
+		return 0;
+	return attach_failed(tap, error);
 }
 
 static int attach_queues(struct tap_port *tap, struct error *error)
@@ -299,12 +324,47 @@ static int tap_open(struct port *port, const struct port_config *config, struct 
 	if (!err)
 		err = attach_queues(tap, error);
 	if (!err)
+		err = make_stay(port, config->inherited, error);
+	if (!err)
 		err = set_device(port, config, error);
 	if (err)
 		tap_close(port);
 	else
 		set_queues(port, config);
 	return err;
+}
+
+/* Inside the namespace. It was made for one queue or for several, and only so it can be attached.
+ */
+static void remove_device(struct tap_port *tap)
+{
+	struct error ignored = {0};
+	bool attached = false;
+
+	for (tap->n_queues = 1; tap->n_queues <= 2 && !attached; tap->n_queues++) {
+		struct tap_queue *q = &tap->queue[0];
+
+		attached = attach_queue(tap, q, &ignored) == 0;
+		if (attached)
+			ioctl(q->fd, TUNSETPERSIST, 0);
+		close_queue(q);
+	}
+}
+
+static void tap_remove(const char *args)
+{
+	struct tap_port tap = {.iface = IFACE_NONE};
+	struct error ignored = {0};
+
+	if (spec_parse(args, tap_fields, tap_driver.usage, &tap.options, &ignored) ||
+		iface_open(&tap.iface, NULL, tap.options.netns, &ignored))
+		return;
+	if (iface_find(&tap.iface, tap.options.name, &ignored) == 0 &&
+		iface_enter(&tap.iface, &ignored) == 0) {
+		remove_device(&tap);
+		iface_leave(&tap.iface);
+	}
+	iface_close(&tap.iface);
 }
 
 const struct port_driver tap_driver = {
@@ -318,6 +378,7 @@ const struct port_driver tap_driver = {
 	.set_mtu = tap_set_mtu,
 	.set_promiscuous = tap_set_promiscuous,
 	.set_link = tap_set_link,
+	.remove = tap_remove,
 	.rx = tap_rx,
 	.tx = tap_tx,
 	.wait_fd = tap_wait_fd,

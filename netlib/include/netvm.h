@@ -38,8 +38,9 @@
  *
  * CRASHES. Your crash cannot hurt the host or another group. The host takes back every buffer you
  * held, applies the failure mode of your chains, and may start you again. If the host goes away,
- * netvm_receive() returns -ECONNRESET and netvm_run() returns it (or attaches again, see
- * options.reattach).
+ * netvm_receive() returns -ECONNRESET and netvm_run() returns it, or attaches again to the next
+ * host as soon as there is one (options.reattach, which netvm_main() sets); options.start is called
+ * again then, and what you held is gone.
  *
  * ERRORS. Functions return 0 or a count, or -errno. netvm_error() has the last failure in words.
  */
@@ -106,7 +107,7 @@ struct netvm_options {
 	bool meta;         /* ask for metadata: see netvm_meta() */
 	bool stock;        /* ask for empty buffers: needed by netvm_alloc() and netvm_clone() */
 	bool busy;         /* poll instead of sleeping */
-	bool reattach;     /* when the host goes away, attach again instead of returning */
+	bool reattach;     /* when the host goes away, attach to the next instead of returning */
 	bool wait;         /* the same, and wait for the first host, too; or $NETVM_WAIT=1 */
 	/*
 	 * Handing over to a successor (`netvm nf upgrade`, `nf restart`), so that connections,

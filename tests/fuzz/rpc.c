@@ -27,6 +27,11 @@ int file_replace(const char *path, const void *bytes, size_t n)
 	return 0;
 }
 
+int file_put(const char *path, const void *bytes, size_t n)
+{
+	return file_replace(path, bytes, n);
+}
+
 static void is_answer(const json_t *answer)
 {
 	const json_t *error = json_object_get(answer, "error");

@@ -56,6 +56,7 @@ slow=${slow:-1}
 n_checks=0
 n_failed=0
 daemon=
+stranger= # the daemon is no child of this script
 trap cleanup EXIT
 trap 'exit 130' INT TERM HUP
 
@@ -124,14 +125,26 @@ done_testing() {
 
 # start [OPTION...] <DOCUMENT: runs netvmd and returns when traffic may flow.
 start() {
-	local line=
 	cat >netvm.yaml
+	start_again "$@"
+}
+
+# start_again [OPTION...]: on the document that is there. With --replace, while another one runs.
+start_again() {
+	local line=
 	mkfifo ready
 	netvmd --config netvm.yaml --ready-fd 9 "$@" 9>ready >>netvmd.log 2>&1 &
 	daemon=$!
 	read -r line <ready
 	rm ready
-	[ "$line" = READY ] || bail "netvmd did not become ready"
+	[ "$line" = READY ] || bail "netvmd did not become ready: $line"
+}
+
+# killed: the daemon is, by SIGKILL.
+killed() {
+	kill -KILL "$daemon"
+	wait "$daemon" 2>/dev/null
+	daemon=
 }
 
 # stop: what a service manager does; the exit status must say that all was well.
@@ -139,11 +152,28 @@ stop() {
 	local status=0
 	[ -n "$daemon" ] || return 0
 	kill -TERM "$daemon"
-	wait "$daemon" || status=$?
-	daemon=
-	check "netvmd stops cleanly" equal "$status" 0
+	if [ -n "$stranger" ]; then
+		check "netvmd stops" until_true 20 gone "$daemon"
+	else
+		wait "$daemon" || status=$?
+		check "netvmd stops cleanly" equal "$status" 0
+	fi
+	daemon= stranger=
 	check "no sanitizer report" no_reports
 }
+
+# restarted COMMAND...: netvm daemon restart; the new daemon is no child of ours.
+restarted() {
+	local old=$daemon status=0
+	"$@" >restart.log 2>&1 || status=$?
+	check "netvm daemon restart" equal "$status $(cat restart.log)" \
+		"0 process $(netvm -j version | jq .pid) has taken over from process $old"
+	[ -n "$stranger" ] || wait "$old" || status=$?
+	check "the old daemon has ended well" equal "$status" 0
+	daemon=$(netvm -j version | jq .pid) stranger=yes
+}
+
+gone() { ! kill -0 "$1" 2>/dev/null; }
 
 no_reports() { ! grep -E -A 40 'Sanitizer|runtime error:' netvmd.log; }
 
@@ -240,6 +270,23 @@ echo_server() {
 
 # stream HOST ADDRESS PORT [OPTION...]: numbered packets to the echo server and back, see stream.py.
 stream() { local host=$1; shift; on "$host" python3 "$here/stream.py" send "$@"; }
+
+# pinging HOST ADDRESS: pings until `longest_gap`, which prints the longest time without an answer.
+pinging() {
+	(exec ip netns exec "$1" ping -D -i 0.002 "$2" >pings 2>&1) &
+	pinger=$!
+	until_true 10 grep -q "bytes from" pings
+}
+
+longest_gap() {
+	until_true 10 answered_since "$(grep -c 'bytes from' pings)"
+	kill -INT "$pinger"
+	wait "$pinger"
+	awk -F '[][]' '/bytes from/ { if (last && $2 - last > gap) gap = $2 - last; last = $2 }
+		END { printf "%d ms\n", gap * 1000 }' pings
+}
+
+answered_since() { [ "$(grep -c 'bytes from' pings)" -gt $(($1 + 10)) ]; }
 
 # listening HOST PORT: for until_true.
 listening() { on "$1" ss -Hltun "sport = :$2" | grep -q .; }

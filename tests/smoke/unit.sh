@@ -25,6 +25,19 @@ PATH=/run/test/bin:$PATH
 ip link add name x0 type veth peer name x1
 ip link add name r0 type veth peer name r1
 for link in x0 x1 r0 r1; do ip link set $link up; done
+# What systemd would hear.
+cat >hear.py <<-PYTHON
+	import os, socket
+	ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+	ear.bind("notify")
+	os.chmod("notify", 0o777)
+	while True:
+	    print(ear.recv(4096).decode(), flush=True)
+PYTHON
+python3 hear.py >heard &
+until_true 10 test -S notify
+export NOTIFY_SOCKET=/run/test/notify
+
 start <<-YAML
 ports:
   tap: {spec: "tap:tap0"}
@@ -47,5 +60,19 @@ check "the NF is nobody, without privileges" equal "$(of "$(stat_of .nfs.monitor
 	0000000000000000
 check "packets pass" until_true 10 stat_is '.nfs.monitor.tx_pkts > 0' true
 check "no word of anything missing" fails_saying "" grep -i "privileges:\|not permitted" netvmd.log
+
+# What systemctl reload does.
+nf=$(stat_of .nfs.monitor.pid)
+reload() {
+	python3 bin/as_unit.py $unit /run/build/cli/netvm daemon restart \
+		--binary /run/build/manager/netvmd 2>>netvmd.log
+}
+restarted reload
+check "systemd is told" until_true 10 grep -qx "MAINPID=$daemon" heard
+check "and not that the service stops" fails_saying "" grep STOPPING heard
+nfs_running
+check "the same NF" equal "$(stat_of .nfs.monitor.pid)" "$nf"
+check "the same user" equal "$(of "$daemon" Uid)" "$(printf '900\t900\t900\t900')"
+check "still no word of anything missing" fails_saying "" grep -i "privileges:\|not permitted" netvmd.log
 
 done_testing

@@ -2,6 +2,7 @@
  * A process for control_test to start: attaches as the environment says, then behaves as its
  * argument says.
  */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +102,23 @@ static int talk(struct client *client)
 	return 0;
 }
 
+/* As NetLib does it: to the next daemon when this one is gone. */
+static int serve_all(struct client *client)
+{
+	for (;;) {
+		int rc = client_receive(client, true);
+
+		if (rc == 0)
+			return 1;
+		if (__atomic_load_n(&client->channel->control, __ATOMIC_ACQUIRE))
+			return 0;
+		do {
+			client_close(client);
+			poll(NULL, 0, 1);
+		} while (client_attach(client, getenv("NETVM_SOCKET"), getenv("NETVM_NAME")));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *role = argc > 1 ? argv[1] : "serve";
@@ -122,6 +140,8 @@ int main(int argc, char **argv)
 		abort();
 	if (strcmp(role, "quit") == 0)
 		return 0;
+	if (strcmp(role, "again") == 0)
+		return serve_all(&client);
 	if (strcmp(role, "talk") == 0)
 		return talk(&client);
 	return serve(&client);

@@ -23,6 +23,7 @@
 #include "modules/nf/testing/fake.h"
 
 struct manager rig_manager;
+enum change_phase rig_phase;
 char rig_run_dir[PATH_MAX], rig_nf_socket[PATH_MAX];
 
 static json_t *document;
@@ -73,7 +74,7 @@ json_t *rig_one(const char *name, json_t *fields)
 /* One transaction, as the rig_manager does it. Takes over the document. */
 int rig_apply(json_t *next, struct error *error)
 {
-	const struct change change = {.old = document, .new = next};
+	const struct change change = {.old = document, .new = next, .phase = rig_phase};
 	int rc = nf_module.check(&change, error);
 
 	if (!rc) {
@@ -194,6 +195,7 @@ int rig_setup(void **state)
 	fake_pool("default");
 	fake_pool("other");
 	short_times();
+	rig_phase = PHASE_RUN;
 	fds_before = fake_open_fds();
 	document = json_object();
 	rig_manager.base = event_base_new();
@@ -209,6 +211,7 @@ int rig_teardown(void **state)
 {
 	(void)state;
 	instance_times.stop_ms = 50;
+	rig_phase = PHASE_STOP;
 	rig_apply_ok(json_object());
 	nf_module.fini();
 	event_base_free(rig_manager.base);

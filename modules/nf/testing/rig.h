@@ -33,6 +33,9 @@ json_t *rig_object(const char *name, json_t *fields);
 /* A document with this one. */
 json_t *rig_one(const char *name, json_t *fields);
 
+/* Of the transactions that follow; PHASE_RUN in a new test. */
+extern enum change_phase rig_phase;
+
 /* One transaction, as the manager does it. */
 int rig_apply(json_t *next, struct error *error);
 void rig_apply_ok(json_t *next);

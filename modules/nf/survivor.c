@@ -1,0 +1,209 @@
+/* Processes that outlived their daemon: see survivor.h. */
+#include "modules/nf/survivor.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "manager/estate.h"
+#include "manager/events.h"
+#include "manager/schema.h"
+#include "modules/nf/cgroup.h"
+#include "modules/nf/nf.h"
+
+#define KIND       "nf"
+#define START_WORD 22 /* of /proc/PID/stat, see proc(5) */
+#define END_MS     1000
+
+static json_t *found; /* notes of those that run, by pid; NULL: not looked */
+
+/* When the process started, in ticks since the boot; 0: there is none, or it cannot be seen. */
+static uint64_t start_of(pid_t pid)
+{
+	char path[64], text[1024], *at = NULL;
+	FILE *file;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	n = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[n] = '\0';
+	/* The second word is the program's name, which may hold anything. */
+	at = strrchr(text, ')');
+	for (int word = 2; at && word < START_WORD; word++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at, NULL, 10) : 0;
+}
+
+static void name_of(char name[16], pid_t pid)
+{
+	snprintf(name, 16, "%d", pid);
+}
+
+void survivor_note(pid_t pid, const char *name, json_t *object, const char *cgroup)
+{
+	char key[16];
+
+	name_of(key, pid);
+	estate_note(KIND, key,
+		json_pack("{s:s s:I s:O s:s}", "name", name, "start", (json_int_t)start_of(pid),
+			"object", object, "cgroup", cgroup));
+}
+
+void survivor_strike(pid_t pid)
+{
+	char key[16];
+
+	name_of(key, pid);
+	estate_strike(KIND, key);
+}
+
+/* ---- the next daemon ------------------------------------------------------------------------- */
+
+/* A descriptor first, then the look: the number cannot change its owner in between unseen. */
+static int open_process(const char *key, const json_t *note)
+{
+	json_int_t start = json_integer_value(json_object_get(note, "start"));
+	pid_t pid = (pid_t)atoi(key);
+	int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+
+	if (fd >= 0 && start > 0 && start_of(pid) == (uint64_t)start &&
+		syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static void fill(struct survivor *survivor, const char *key, const json_t *note, int pidfd)
+{
+	const char *cgroup = json_string_value(json_object_get(note, "cgroup"));
+
+	survivor->pid = (pid_t)atoi(key);
+	survivor->pidfd = pidfd;
+	snprintf(survivor->cgroup, sizeof(survivor->cgroup), "%s", cgroup ? cgroup : "");
+}
+
+/* What it started may still be there when the process itself is not. */
+static void forget(const char *key, const json_t *note)
+{
+	struct cgroup cgroup = {.procs_fd = -1};
+	struct survivor survivor;
+
+	fill(&survivor, key, note, -1);
+	memcpy(cgroup.path, survivor.cgroup, sizeof(cgroup.path));
+	cgroup_destroy(&cgroup);
+	estate_strike(KIND, key);
+}
+
+void survivors_find(void)
+{
+	json_t *note;
+	const char *key;
+	void *next;
+
+	json_decref(found);
+	found = estate_read(KIND);
+	json_object_foreach_safe (found, next, key, note) {
+		int fd = open_process(key, note);
+
+		if (fd >= 0) {
+			close(fd);
+			continue;
+		}
+		forget(key, note);
+		json_object_del(found, key);
+	}
+}
+
+/* Fields that another version did not know do not count. */
+static bool is_same(const json_t *noted, const json_t *object)
+{
+	for (const struct field *field = nf_section.fields; field->name; field++) {
+		const json_t *before = json_object_get(noted, field->name);
+
+		if (field->effect == EFFECT_RECREATE && before &&
+			!json_equal(before, json_object_get(object, field->name)))
+			return false;
+	}
+	return true;
+}
+
+static bool is_named(const json_t *note, const char *name)
+{
+	const char *noted = json_string_value(json_object_get(note, "name"));
+
+	return noted && strcmp(noted, name) == 0;
+}
+
+/* Of two, when one was about to take over from the other: the one that was started last. */
+static const char *find_key(const char *name, const json_t *object)
+{
+	const char *key, *best = NULL;
+	json_int_t latest = 0;
+	json_t *note;
+
+	json_object_foreach (found, key, note) {
+		json_int_t start = json_integer_value(json_object_get(note, "start"));
+
+		if (start < latest || !is_named(note, name) ||
+			!is_same(json_object_get(note, "object"), object))
+			continue;
+		latest = start;
+		best = key;
+	}
+	return best;
+}
+
+bool survivor_take(const char *name, const json_t *object, struct survivor *survivor)
+{
+	const char *key = find_key(name, object);
+	const json_t *note = key ? json_object_get(found, key) : NULL;
+	int fd = note ? open_process(key, note) : -1;
+
+	if (fd < 0)
+		return false;
+	fill(survivor, key, note, fd);
+	json_object_del(found, key);
+	return true;
+}
+
+static void end(const char *key, const json_t *note)
+{
+	const char *name = json_string_value(json_object_get(note, "name"));
+	int fd = open_process(key, note);
+	char object[64];
+
+	if (fd >= 0) {
+		struct pollfd ended = {.fd = fd, .events = POLLIN};
+
+		syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+		(void)poll(&ended, 1, END_MS); /* its cgroup can go when it has */
+		close(fd);
+		snprintf(object, sizeof(object), "nfs.%s", name ? name : "");
+		events_add("nf-orphan", object,
+			"process %s of an earlier daemon is ended: the document has no such NF "
+			"any more",
+			key);
+	}
+	forget(key, note);
+}
+
+void survivors_end(void)
+{
+	json_t *note;
+	const char *key;
+
+	json_object_foreach (found, key, note)
+		end(key, note);
+	json_decref(found);
+	found = NULL;
+}
