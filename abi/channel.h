@@ -72,6 +72,7 @@ enum netvm_feature {
 	NETVM_FEATURE_META = 1u << 0,  /* fill the metadata line of each packet */
 	NETVM_FEATURE_STOCK = 1u << 1, /* keep me supplied with empty buffers */
 	NETVM_FEATURE_STATE = 1u << 2, /* I can hand over state, see socket.h; not in a guest */
+	NETVM_FEATURE_BELL = 1u << 3,  /* guest: ring at my ports, see guest.h; else I look again */
 };
 
 enum netvm_refusal {

@@ -24,10 +24,21 @@
  *    |  state = GONE                             |
  *    | ---- doorbell, NETVM_GUEST_STATE -------> |
  *
- * A guest has no doorbell of its own: an NF that sleeps looks at its rings again within 2 ms, and
- * its tickets stay 0. Nor is there a connection to end: the host's side is gone when `state` is no
- * longer READY. Unplug the devices only after GONE: whoever touches a BAR that is no more is ended
- * by SIGBUS.
+ * A guest's doorbells are ports of a stock virtio-serial device, one per queue, named
+ * NETVM_GUEST_BELL and the queue's number in decimal. An NF that has opened those of all its queues
+ * asks for NETVM_FEATURE_BELL. Granted, it sleeps as a process does, by tickets: the host writes
+ * one byte, of any value, to the port; one that does not fit need not, since the bell rings
+ * already. Without, or in a guest without ports, an NF that sleeps looks at its rings again within
+ * 2 ms, and its tickets stay 0. The other way, from the guest, the port of queue 0 carries its last
+ * words: who started the NF may write its exit status there, as a shell knows it, in decimal, as a
+ * line.
+ *
+ * There is no connection to end: the host's side is gone when `state` is no longer READY, or when a
+ * port says so. Who attaches holds an exclusive lock (flock) on the file through which it maps the
+ * channel. The kernel gives the lock back however an NF ends; so who gets it, and finds a state
+ * other than OFFERED, may store GONE for the NF before it, ring NETVM_GUEST_STATE, and wait for
+ * OFFERED. Unplug the devices only after GONE: whoever touches a BAR that is no more is ended by
+ * SIGBUS.
  */
 #ifndef NETVM_ABI_GUEST_H
 #define NETVM_ABI_GUEST_H
@@ -45,5 +56,7 @@
 /* Vectors of the channel device: `state` has changed; worker w shall wake up. */
 #define NETVM_GUEST_STATE     0u
 #define NETVM_GUEST_WORKER(w) (1u + (w))
+
+#define NETVM_GUEST_BELL "netvm.bell." /* + queue: name of a port */
 
 #endif

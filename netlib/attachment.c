@@ -131,7 +131,7 @@ static int answer_read(const struct netvm_channel *channel, const struct netvm_h
 	if (answer->abi_version != NETVM_ABI_VERSION)
 		return failure_set(EPROTONOSUPPORT, "the daemon chose ABI version %u, not %u",
 			answer->abi_version, NETVM_ABI_VERSION);
-	if (hello->features & ~(answer->features | NETVM_FEATURE_STATE))
+	if (hello->features & ~(answer->features | NETVM_FEATURE_STATE | NETVM_FEATURE_BELL))
 		return failure_set(EPROTONOSUPPORT, "the daemon grants '%s' no %s", hello->name,
 			hello->features & ~answer->features & NETVM_FEATURE_STOCK
 				? "stock of empty buffers"
@@ -282,12 +282,15 @@ static void attachment_free(struct attachment *attachment)
 	stop_leave();
 }
 
-static int attachment_greet(struct attachment *attachment, const struct netvm_hello *hello)
+static int attachment_greet(struct attachment *attachment, struct netvm_hello *hello)
 {
 	struct transport *transport = &attachment->transport;
 	struct netvm_answer answer;
-	int result = hello_say(transport->channel, hello);
+	int result;
 
+	if (transport->n_bells >= hello->n_queues)
+		hello->features |= NETVM_FEATURE_BELL;
+	result = hello_say(transport->channel, hello);
 	if (result == 0)
 		result = transport->ops->greet(transport, hello->n_queues);
 	if (result == 0)

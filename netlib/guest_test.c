@@ -133,6 +133,94 @@ static void sleep_ends_without_a_doorbell(void **state)
 	test_host_close(host);
 }
 
+static struct netvm *attached_with_bells(struct test_host **host, bool silent)
+{
+	struct netvm *nf;
+
+	*host = host_open(&(struct test_host_options){.n_bells = 2, .silent = silent});
+	assert_int_equal(attach(*host, &nf), 0);
+	assert_int_equal(test_host_ready(*host), 0);
+	assert_true((*host)->hello.features & NETVM_FEATURE_BELL);
+	return nf;
+}
+
+static void a_port_is_a_doorbell(void **state)
+{
+	struct test_host *host;
+	struct netvm *nf = attached_with_bells(&host, false);
+	struct pollfd wanted = {.fd = netvm_fd(nf), .events = POLLIN};
+	struct netvm_packet pkt;
+
+	(void)state;
+	assert_int_equal(netvm_receive(nf, &pkt, 1, 0), 0);
+	assert_int_equal(netvm_sleep(nf), 0);
+	assert_int_not_equal(host->channel->queue[0].sleep_ticket, 0);
+	assert_int_equal(poll(&wanted, 1, 20), 0); /* no timer wakes it */
+	assert_int_equal(test_host_give(host, 0, 0, "x", 1), 0);
+	assert_int_equal(poll(&wanted, 1, 10000), 1);
+	netvm_wake(nf);
+	assert_int_equal(poll(&wanted, 1, 0), 0); /* the ring is heard */
+	assert_int_equal(netvm_receive(nf, &pkt, 1, 0), 1);
+	assert_int_equal(host->wakeups, 1);
+	netvm_detach(nf);
+	test_host_close(host);
+}
+
+static void a_port_that_ends_is_the_end_of_the_host(void **state)
+{
+	struct test_host *host;
+	struct netvm *nf = attached_with_bells(&host, false);
+	struct netvm_packet pkt;
+
+	(void)state;
+	close(host->bell_out[0]);
+	host->bell_out[0] = -1;
+	assert_int_equal(netvm_receive(nf, &pkt, 1, FOREVER), -ECONNRESET);
+	netvm_detach(nf);
+	test_host_close(host);
+}
+
+static void a_host_that_does_not_ring_is_looked_for(void **state)
+{
+	struct test_host *host;
+	struct netvm *nf = attached_with_bells(&host, true);
+	struct pollfd wanted = {.fd = netvm_fd(nf), .events = POLLIN};
+
+	(void)state;
+	assert_int_equal(netvm_sleep(nf), 0);
+	assert_int_equal(host->channel->queue[0].sleep_ticket, 0);
+	assert_int_equal(poll(&wanted, 1, 10000), 1);
+	netvm_detach(nf);
+	test_host_close(host);
+}
+
+static int leave_at_once(struct netvm *nf, void *arg)
+{
+	(void)nf, (void)arg;
+	return 1;
+}
+
+static void no_packets(struct netvm *nf, struct netvm_packet *pkts, unsigned n, void *arg)
+{
+	(void)nf, (void)pkts, (void)n, (void)arg;
+}
+
+static void each_queue_needs_a_port(void **state)
+{
+	struct test_host *host = host_open(&(struct test_host_options){.n_bells = 1});
+	const struct netvm_options options = {.name = "vm",
+		.socket = host->path,
+		.n_queues = 2,
+		.burst = no_packets,
+		.start = leave_at_once};
+
+	(void)state;
+	assert_int_equal(netvm_run(&options), -ECANCELED);
+	assert_int_equal(host->hello.n_queues, 2);
+	assert_int_equal(host->hello.features, 0);
+	test_host_close(host);
+}
+
 static void idleness_is_cheap_and_keeps_the_time_limit(void **state)
 {
 	struct test_host *host;
@@ -234,7 +322,7 @@ static void two_channels_are_an_error(void **state)
 	assert_int_equal(
 		test_host_device(path, "0x1110\n", host->registers_fd, host->channel_fd), 0);
 	assert_int_equal(attach(host, &nf), -EPROTO);
-	assert_non_null(strstr(netvm_error(), "2 ivshmem devices offer a channel"));
+	assert_non_null(strstr(netvm_error(), "2 ivshmem devices hold a channel"));
 	test_host_close(host);
 }
 
@@ -253,6 +341,52 @@ static void a_group_that_no_device_holds_is_an_error(void **state)
 	assert_non_null(strstr(netvm_error(), "1099511627776 bytes of the group memory"));
 	assert_int_equal(test_host_ready(host), 0);
 	assert_int_equal(host->channel->state, NETVM_STATE_GONE);
+	test_host_close(host);
+}
+
+/* ---- one NF after the other ---------------------------------------------------------------- */
+
+/* The daemon's part when the state becomes GONE. */
+static void *offer_again(void *arg)
+{
+	struct test_host *host = arg;
+	uint32_t *state = &host->channel->state;
+
+	while (__atomic_load_n(state, __ATOMIC_ACQUIRE) != NETVM_STATE_GONE)
+		(void)poll(NULL, 0, 1);
+	__atomic_store_n(state, NETVM_STATE_OFFERED, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void one_that_was_killed_has_a_successor(void **state)
+{
+	struct test_host *host = host_open(&(struct test_host_options){0});
+	struct netvm_packet pkt;
+	struct netvm *nf;
+	pthread_t thread;
+
+	(void)state;
+	__atomic_store_n(&host->channel->state, NETVM_STATE_READY, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_create(&thread, NULL, offer_again, host), 0);
+	assert_int_equal(attach(host, &nf), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(test_host_ready(host), 0);
+	assert_int_equal(test_host_give(host, 0, 0, "x", 1), 0);
+	assert_int_equal(netvm_receive(nf, &pkt, 1, FOREVER), 1);
+	netvm_detach(nf);
+	test_host_close(host);
+}
+
+static void one_that_lives_is_left_alone(void **state)
+{
+	struct test_host *host;
+	struct netvm *nf = attached(&host), *second;
+
+	(void)state;
+	assert_int_equal(attach(host, &second), -EBUSY);
+	assert_non_null(strstr(netvm_error(), "another NF of this guest has the channel"));
+	assert_int_equal(host->channel->state, NETVM_STATE_READY);
+	netvm_detach(nf);
 	test_host_close(host);
 }
 
@@ -356,6 +490,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packets_pass_and_workers_are_rung),
 		cmocka_unit_test(sleep_ends_without_a_doorbell),
+		cmocka_unit_test(a_port_is_a_doorbell),
+		cmocka_unit_test(a_port_that_ends_is_the_end_of_the_host),
+		cmocka_unit_test(a_host_that_does_not_ring_is_looked_for),
+		cmocka_unit_test(each_queue_needs_a_port),
+		cmocka_unit_test(one_that_was_killed_has_a_successor),
+		cmocka_unit_test(one_that_lives_is_left_alone),
 		cmocka_unit_test(idleness_is_cheap_and_keeps_the_time_limit),
 		cmocka_unit_test(a_stop_asked_for_is_heard),
 		cmocka_unit_test(a_move_asked_for_is_no_stop),

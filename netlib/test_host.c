@@ -144,7 +144,7 @@ int test_host_accept(struct test_host *host)
 	if (host->options.spoil)
 		host->options.spoil(&channel->layout);
 	channel->answer.abi_version = NETVM_ABI_VERSION;
-	channel->answer.features = host->hello.features;
+	channel->answer.features = host->options.silent ? 0 : host->hello.features;
 	memcpy(channel->answer.name, host->hello.name, NETVM_NAME_BYTES);
 	memcpy(channel->answer.service, host->hello.service, NETVM_NAME_BYTES);
 	__atomic_store_n(&channel->state, NETVM_STATE_READY, __ATOMIC_RELEASE);

@@ -44,7 +44,9 @@ struct test_host_options {
 	enum test_host_fault fault;
 	void (*spoil)(struct netvm_layout *layout); /* called before READY */
 	const char *path;                           /* NULL: one of its own */
-	bool guest; /* sizes are powers of two; no socket, no doorbell into the NF */
+	bool guest; /* sizes are powers of two; no socket, doorbells into the NF only as ... */
+	unsigned n_bells; /* ... so many ports in the folder of plain files */
+	bool silent;      /* the features an NF asks for are not granted */
 };
 
 struct test_host_pair {

@@ -108,6 +108,45 @@ static int registers_create(struct test_host *host)
 	return 0;
 }
 
+/* A port is a pipe. */
+static int port_create(struct test_host *host, unsigned queue)
+{
+	char path[150], name[32];
+	int ends[2];
+	int result = pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
+
+	if (result < 0)
+		return result;
+	host->bell_in[queue] = ends[0];
+	host->bell_out[queue] = ends[1];
+	snprintf(path, sizeof(path), "%s/sys/class/virtio-ports/vport0p%u", host->path + 4,
+		queue + 1);
+	snprintf(name, sizeof(name), NETVM_GUEST_BELL "%u\n", queue);
+	result = mkdir(path, 0700) < 0 ? -errno : file_write(path, "name", name);
+	snprintf(path, sizeof(path), "%s/dev", host->path + 4);
+	snprintf(name, sizeof(name), "vport0p%u", queue + 1);
+	return result < 0 ? result : bar_link(path, name, ends[0]);
+}
+
+/* Among them one that is another program's. */
+static int ports_create(struct test_host *host)
+{
+	static const char *const folders[] = {"dev", "sys", "sys/class", "sys/class/virtio-ports",
+		"sys/class/virtio-ports/vport0p31"};
+	char path[150];
+	int result = 0;
+
+	for (unsigned i = 0; i < sizeof(folders) / sizeof(*folders) && result == 0; i++) {
+		snprintf(path, sizeof(path), "%s/%s", host->path + 4, folders[i]);
+		result = mkdir(path, 0700) < 0 ? -errno : 0;
+	}
+	if (result == 0)
+		result = file_write(path, "name", NETVM_GUEST_BELL "agent\n");
+	for (unsigned q = 0; q < host->options.n_bells && result == 0; q++)
+		result = port_create(host, q);
+	return result;
+}
+
 int test_host_sysfs(struct test_host *host)
 {
 	char device[150];
@@ -116,6 +155,9 @@ int test_host_sysfs(struct test_host *host)
 	snprintf(host->path, sizeof(host->path), "pci:/tmp/netvm-sysfs-XXXXXX");
 	if (result < 0 || !mkdtemp(host->path + 4))
 		return result < 0 ? result : -errno;
+	result = ports_create(host);
+	if (result < 0)
+		return result;
 	/* The group memory first: the order says nothing. */
 	snprintf(device, sizeof(device), "%s/0000:00:01.0", host->path + 4);
 	result = test_host_device(device, "0x1110\n", host->registers_fd, host->group_fd);

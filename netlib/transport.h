@@ -32,10 +32,8 @@ struct transport_ops {
 	int (*greet)(struct transport *transport, unsigned n_queues);
 	/* Ring the doorbell of a host worker. */
 	void (*ring)(struct transport *transport, unsigned worker);
-	/*
-	 * This host cannot ring: make the queue's descriptor readable soon; the queue has been idle
-	 * for so long. NULL: the host rings, or the queue never sleeps.
-	 */
+	/* Where `dozes` is set: make the queue's descriptor readable soon; it has been idle for so
+	 * long. */
 	void (*doze)(struct transport *transport, unsigned queue, uint64_t idle_ns);
 	/* An NF asked for a destination that is not in the table. NULL: the table is all there is.
 	 */
@@ -58,6 +56,8 @@ struct transport {
 	size_t channel_bytes; /* of the object, measured, not said by the host */
 	uint8_t *group;
 	size_t group_bytes;
+	unsigned n_bells;     /* after open: queues for which NETVM_FEATURE_BELL can be asked */
+	bool dozes;           /* after greet: this host cannot ring, doze() ends a sleep */
 	int channel_fd;       /* -1: none */
 	int host_fd;          /* readable when the host is gone; -1: cannot go */
 	unsigned n_queue_fds; /* 0: this transport has no doorbells */

@@ -5,7 +5,8 @@
  * The address is "pci", or "pci:FOLDER" for another folder than /sys/bus/pci/devices. Nothing here
  * needs a real device: the tests give a folder of plain files.
  *
- * There is no doorbell into a guest, so a queue that sleeps gets a timer for one.
+ * The host rings at ports of a virtio-serial device (ports.c). Where there are none, a queue that
+ * sleeps gets a timer for a doorbell.
  */
 #include "transport.h"
 
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -26,9 +28,12 @@
 #include <netvm/abi/guest.h>
 
 #include "failure.h"
+#include "ports.h"
 #include "stop.h"
 
 #define FOLDER_DEFAULT "/sys/bus/pci/devices"
+#define PORTS_DEFAULT  "/sys/class/virtio-ports"
+#define NODES_DEFAULT  "/dev"
 #define DEVICES_MAX    16u
 #define NAME_BYTES     64u
 
@@ -49,6 +54,8 @@ struct mapping {
 struct pci {
 	const char *folder;       /* only while attaching */
 	char channel[NAME_BYTES]; /* the channel's device */
+	int lock_fd;              /* its BAR 2, locked: nobody else of this guest has it */
+	int bell[NETVM_QUEUES_MAX];
 	struct mapping registers; /* BAR 0's page */
 	volatile uint32_t *doorbell;
 };
@@ -189,6 +196,16 @@ static void doorbell_ring(const struct pci *pci, uint32_t vector)
 
 /* ---- which is which ------------------------------------------------------------------------ */
 
+static bool is_header(const struct netvm_channel *channel)
+{
+	uint32_t state;
+
+	if (channel->magic != NETVM_CHANNEL_MAGIC || channel->header_bytes < sizeof(*channel))
+		return false;
+	state = __atomic_load_n(&channel->state, __ATOMIC_ACQUIRE);
+	return state >= NETVM_STATE_OFFERED && state <= NETVM_STATE_GONE;
+}
+
 /*
  * Buffers may hold anything, also a forged channel. But only NFs of its group can put it there, and
  * all they gain is that their neighbour's attach fails: two channels are an error.
@@ -196,17 +213,13 @@ static void doorbell_ring(const struct pci *pci, uint32_t vector)
 static bool is_channel(const char *folder, const char *device)
 {
 	struct mapping header = {0};
-	const struct netvm_channel *channel;
 	bool found;
 
 	if (device_enable(folder, device) < 0 ||
-		bar_bytes(folder, device, "resource2") < sizeof(*channel) ||
-		bar_map(folder, device, "resource2", sizeof(*channel), &header) < 0)
+		bar_bytes(folder, device, "resource2") < sizeof(struct netvm_channel) ||
+		bar_map(folder, device, "resource2", sizeof(struct netvm_channel), &header) < 0)
 		return false;
-	channel = (const struct netvm_channel *)(void *)header.memory;
-	found = channel->magic == NETVM_CHANNEL_MAGIC &&
-		channel->header_bytes >= sizeof(*channel) &&
-		__atomic_load_n(&channel->state, __ATOMIC_ACQUIRE) == NETVM_STATE_OFFERED;
+	found = is_header((const struct netvm_channel *)(void *)header.memory);
 	mapping_close(&header);
 	return found;
 }
@@ -225,7 +238,7 @@ static int channel_find(struct pci *pci)
 		n_found++;
 	}
 	if (n_found > 1)
-		return failure_set(EPROTO, "%u ivshmem devices offer a channel, not one", n_found);
+		return failure_set(EPROTO, "%u ivshmem devices hold a channel, not one", n_found);
 	return n_found == 1 && devices.n > 1 ? 0 : -EAGAIN;
 }
 
@@ -245,7 +258,10 @@ static int nothing_found(const struct pci *pci)
 	mapping_close(&probe);
 	if (result < 0)
 		return result;
-	if (pci->channel[0])
+	if (pci->lock_fd < 0 && pci->channel[0] && devices.n > 1)
+		return failure_set(
+			EBUSY, "another NF of this guest has the channel in %s", pci->channel);
+	if (pci->channel[0] && devices.n == 1)
 		return failure_set(ENOENT,
 			"%s holds a channel, but there is no second ivshmem "
 			"device with the group memory",
@@ -293,20 +309,6 @@ static bool look_again(uint64_t deadline_ms, int pause_ms)
 	return !stop_requested() && now_ms() < deadline_ms;
 }
 
-static int channel_wait(struct pci *pci)
-{
-	uint64_t deadline_ms = now_ms() + PLUG_TIMEOUT_S * 1000u;
-	int pause_ms = LOOK_AGAIN_MS;
-	int result;
-
-	while ((result = channel_find(pci)) == -EAGAIN && look_again(deadline_ms, pause_ms))
-		pause_ms = pause_ms < PLUG_PAUSE_MS ? pause_ms * 2 : PLUG_PAUSE_MS;
-	if (result != -EAGAIN)
-		return result;
-	return stop_requested() ? failure_set(ECANCELED, "stopped while attaching")
-				: nothing_found(pci);
-}
-
 static int channel_map(struct transport *transport)
 {
 	const struct pci *pci = transport->pci;
@@ -317,6 +319,72 @@ static int channel_map(struct transport *transport)
 	transport->channel = (struct netvm_channel *)(void *)channel.memory;
 	transport->channel_bytes = channel.bytes;
 	return result;
+}
+
+/* -EAGAIN: another NF of this guest has the channel, perhaps not for long. */
+static int channel_lock(struct pci *pci)
+{
+	int fd = file_open(pci->folder, pci->channel, "resource2", O_RDWR);
+
+	if (fd < 0)
+		return fd;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		close(fd);
+		return -EAGAIN;
+	}
+	pci->lock_fd = fd;
+	return 0;
+}
+
+static int channel_take(struct transport *transport)
+{
+	struct pci *pci = transport->pci;
+	int result = channel_find(pci);
+
+	if (result == 0)
+		result = channel_lock(pci);
+	if (result == 0)
+		result = registers_map(pci);
+	return result < 0 ? result : channel_map(transport);
+}
+
+/*
+ * With the lock all that was before us is over, however it ended: say so for it. The host makes the
+ * channel anew, so until then nothing in it holds. -EAGAIN: not offered yet.
+ */
+static int channel_ask(const struct transport *transport)
+{
+	uint32_t state = __atomic_load_n(&transport->channel->state, __ATOMIC_ACQUIRE);
+
+	if (state == NETVM_STATE_OFFERED)
+		return 0;
+	if (state > NETVM_STATE_OFFERED)
+		__atomic_store_n(&transport->channel->state, NETVM_STATE_GONE, __ATOMIC_RELEASE);
+	doorbell_ring(transport->pci, NETVM_GUEST_STATE);
+	return -EAGAIN;
+}
+
+static int channel_try(struct transport *transport)
+{
+	int result = transport->channel ? 0 : channel_take(transport);
+
+	return result == 0 ? channel_ask(transport) : result;
+}
+
+static int channel_wait(struct transport *transport)
+{
+	uint64_t plug_ms = now_ms() + PLUG_TIMEOUT_S * 1000u;
+	uint64_t answer_ms = now_ms() + ANSWER_TIMEOUT_S * 1000u;
+	int pause_ms = LOOK_AGAIN_MS;
+	int result;
+
+	while ((result = channel_try(transport)) == -EAGAIN &&
+		look_again(transport->channel ? answer_ms : plug_ms, pause_ms))
+		pause_ms = pause_ms < PLUG_PAUSE_MS ? pause_ms * 2 : PLUG_PAUSE_MS;
+	if (result != -EAGAIN)
+		return result;
+	return stop_requested() ? failure_set(ECANCELED, "stopped while attaching")
+				: nothing_found(transport->pci);
 }
 
 /* No doorbell rings: `state` says that we leave, and the host is told to look. */
@@ -333,7 +401,7 @@ static void pci_close(struct transport *transport)
 {
 	struct pci *pci = transport->pci;
 
-	for (unsigned i = 0; i < transport->n_queue_fds; i++)
+	for (unsigned i = 0; i < transport->n_queue_fds && transport->dozes; i++)
 		close(transport->queue_fd[i]);
 	if (transport->channel) {
 		leave(transport);
@@ -342,8 +410,24 @@ static void pci_close(struct transport *transport)
 	if (transport->group)
 		munmap(transport->group, transport->group_bytes);
 	mapping_close(&pci->registers);
+	for (unsigned i = 0; i < transport->n_bells; i++)
+		close(pci->bell[i]);
+	if (pci->lock_fd >= 0)
+		close(pci->lock_fd);
 	free(pci);
 	*transport = (struct transport){.ops = transport->ops, .channel_fd = -1, .host_fd = -1};
+}
+
+/* Another folder of devices has its ports in it. */
+static void bells_open(struct transport *transport)
+{
+	struct pci *pci = transport->pci;
+	bool standard = strcmp(pci->folder, FOLDER_DEFAULT) == 0;
+	char ports[256], nodes[256];
+
+	snprintf(ports, sizeof(ports), "%s%s", standard ? "" : pci->folder, PORTS_DEFAULT);
+	snprintf(nodes, sizeof(nodes), "%s%s", standard ? "" : pci->folder, NODES_DEFAULT);
+	transport->n_bells = ports_open(ports, nodes, pci->bell);
 }
 
 static int pci_open(struct transport *transport, const char *address)
@@ -355,12 +439,11 @@ static int pci_open(struct transport *transport, const char *address)
 		return failure_set(ENOMEM, "no memory to attach");
 	transport->pci = pci;
 	pci->folder = pci_folder(address);
-	result = channel_wait(pci);
+	pci->lock_fd = -1;
+	result = channel_wait(transport);
 	if (result == 0)
-		result = registers_map(pci);
-	if (result == 0)
-		result = channel_map(transport);
-	if (result < 0)
+		bells_open(transport);
+	else
 		pci_close(transport);
 	return result;
 }
@@ -426,6 +509,18 @@ static int timers_create(struct transport *transport, unsigned n_queues)
 	return 0;
 }
 
+/* What ends the sleep of a queue: its port, or a timer where the host does not ring. */
+static int sleepers_create(struct transport *transport, unsigned n_queues)
+{
+	transport->dozes = transport->n_bells < n_queues ||
+			   !(transport->channel->answer.features & NETVM_FEATURE_BELL);
+	if (transport->dozes)
+		return timers_create(transport, n_queues);
+	transport->n_queue_fds = n_queues;
+	memcpy(transport->queue_fd, transport->pci->bell, n_queues * sizeof(int));
+	return 0;
+}
+
 static int pci_greet(struct transport *transport, unsigned n_queues)
 {
 	int result = answer_wait(transport);
@@ -434,7 +529,7 @@ static int pci_greet(struct transport *transport, unsigned n_queues)
 		__atomic_load_n(&transport->channel->state, __ATOMIC_ACQUIRE) != NETVM_STATE_READY)
 		return result;
 	result = group_map(transport);
-	return result < 0 ? result : timers_create(transport, n_queues);
+	return result < 0 ? result : sleepers_create(transport, n_queues);
 }
 
 /* ---- doorbells ----------------------------------------------------------------------------- */

@@ -136,7 +136,7 @@ int netvm_sleep(struct netvm *nf)
 
 	netvm_flush(nf);
 	queue_report(queue);
-	if (queue->attachment->transport.ops->doze)
+	if (queue->attachment->transport.dozes)
 		return doze(queue);
 	if (++queue->ticket == 0)
 		queue->ticket = 1;

@@ -12,8 +12,9 @@
  * has nothing to say.
  *
  * The guest gets no vectors of its own: no stock guest kernel hands interrupts of this device to
- * user space, and the daemon never writes to a descriptor it shares with QEMU, which could make it
- * blocking. It does not read the eventfds either, where it can help it; see modules/nf/guest.c.
+ * user space (it is rung through a port, see bell.h), and the daemon never writes to a descriptor
+ * it shares with QEMU, which could make it blocking. It does not read the eventfds either, where it
+ * can help it; see modules/nf/guest.c.
  *
  * All that is sent fits into the socket's buffer, so nothing here waits.
  *

@@ -180,6 +180,12 @@ int monitor_execute(struct monitor *monitor, const char *command)
 	return qmp_execute(monitor ? monitor->qmp : NULL, command);
 }
 
+void monitor_hear_out(struct monitor *monitor)
+{
+	if (monitor)
+		qmp_hear_out(monitor->qmp);
+}
+
 struct script *monitor_script(
 	struct monitor *monitor, void (*done)(void *, const char *), void *arg)
 {

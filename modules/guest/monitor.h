@@ -40,6 +40,9 @@ bool monitor_is_connected(const struct monitor *monitor);
 /* Errors as qmp_execute(). NULL is -ENOTCONN. */
 int monitor_execute(struct monitor *monitor, const char *command);
 
+/* Act now on what QEMU said before it ended. NULL is fine. */
+void monitor_hear_out(struct monitor *monitor);
+
 /*
  * A script for this monitor, as script_create(); one that ran before is left. It is the monitor's:
  * add steps, then run it.

@@ -178,9 +178,12 @@ static int add_kernel_line(json_t *list, const struct qemu_guest *guest, struct 
 
 /* ---- QEMU ------------------------------------------------------------------------------------ */
 
+/* Nothing an NF has no use for: each device costs the guest's kernel time to find it. */
+#define MACHINE "q35,memory-backend=ram,hpet=off,smbus=off,sata=off,vmport=off,smm=off"
+
 static void add_machine(json_t *list, const struct qemu_guest *guest)
 {
-	add_option(list, "-machine", "q35,memory-backend=ram");
+	add_option(list, "-machine", MACHINE);
 	if (strcmp(guest->accel, "tcg") != 0)
 		add_option(list, "-accel", "kvm");
 	if (strcmp(guest->accel, "kvm") != 0)
@@ -247,6 +250,22 @@ static void add_socket(json_t *list, const char *id, const char *path)
 	add_value(list, "-chardev", before, path, "");
 }
 
+/* By the device's rules port 0 is a console's. */
+static void add_ports(json_t *list, const struct qemu_guest *guest)
+{
+	char id[32];
+
+	add(list, "-device");
+	add(list, "virtio-serial-pci,id=netvm-serial,max_ports=%u", guest->n_ports + 1);
+	for (unsigned i = 0; i < guest->n_ports; i++) {
+		snprintf(id, sizeof(id), "netvm-port%u", i + 1);
+		add_socket(list, id, guest->port[i].socket);
+		add(list, "-device");
+		add(list, "virtserialport,bus=netvm-serial.0,nr=%u,chardev=%s,name=%s", i + 1, id,
+			guest->port[i].name);
+	}
+}
+
 static void add_devices(json_t *list, const struct qemu_guest *guest)
 {
 	add_socket(list, QEMU_CHANNEL, guest->channel_socket);
@@ -254,6 +273,7 @@ static void add_devices(json_t *list, const struct qemu_guest *guest)
 	add(list, "ivshmem-doorbell,chardev=" QEMU_CHANNEL ",vectors=%u", guest->n_vectors);
 	add_socket(list, QEMU_GROUP, guest->group_socket);
 	add_option(list, "-device", "ivshmem-doorbell,chardev=" QEMU_GROUP ",vectors=1");
+	add_ports(list, guest);
 }
 
 /*
@@ -276,10 +296,11 @@ json_t *qemu_slots(void)
 	return list;
 }
 
-/* Instead of the devices: those are plugged in when the guest runs. */
+/* Instead of the devices: those are plugged in when the guest runs. The ports are there at once. */
 static void add_pool(json_t *list, const struct qemu_guest *guest)
 {
 	add_slots(list);
+	add_ports(list, guest);
 	add_socket(list, "agent", guest->agent_socket);
 	add_option(list, "-serial", "chardev:agent");
 	if (guest->loads)
@@ -329,23 +350,49 @@ int qemu_arguments(const struct qemu_guest *guest, json_t **list, struct error *
 
 /* ---- libvirt --------------------------------------------------------------------------------- */
 
-json_t *qemu_libvirt(const struct qemu_guest *guest)
+/* One text and the next; takes over both. */
+static json_t *append(json_t *text, json_t *more)
 {
-	char *channel = escape(guest->channel_socket, entity);
-	char *group = escape(guest->group_socket, entity);
-	json_t *text = json_sprintf("<shmem name='netvm-channel'>\n"
+	json_t *both = json_sprintf("%s%s", json_string_value(text), json_string_value(more));
+
+	json_decref(text);
+	json_decref(more);
+	return both;
+}
+
+static json_t *shmem(const char *name, const char *socket, unsigned n_vectors)
+{
+	char *escaped = escape(socket, entity);
+	json_t *text = json_sprintf("<shmem name='%s'>\n"
 				    "  <model type='ivshmem-doorbell'/>\n"
 				    "  <server path='%s'/>\n"
 				    "  <msi vectors='%u' ioeventfd='on'/>\n"
-				    "</shmem>\n"
-				    "<shmem name='netvm-group'>\n"
-				    "  <model type='ivshmem-doorbell'/>\n"
-				    "  <server path='%s'/>\n"
-				    "  <msi vectors='1' ioeventfd='on'/>\n"
 				    "</shmem>\n",
-		channel ? channel : "", guest->n_vectors, group ? group : "");
+		name, escaped ? escaped : "", n_vectors);
 
-	free(channel);
-	free(group);
+	free(escaped);
+	return text;
+}
+
+static json_t *channel(const struct qemu_port *port)
+{
+	char *escaped = escape(port->socket, entity);
+	json_t *text = json_sprintf("<channel type='unix'>\n"
+				    "  <source mode='connect' path='%s'/>\n"
+				    "  <target type='virtio' name='%s'/>\n"
+				    "</channel>\n",
+		escaped ? escaped : "", port->name);
+
+	free(escaped);
+	return text;
+}
+
+json_t *qemu_libvirt(const struct qemu_guest *guest)
+{
+	json_t *text = append(shmem("netvm-channel", guest->channel_socket, guest->n_vectors),
+		shmem("netvm-group", guest->group_socket, 1));
+
+	for (unsigned i = 0; i < guest->n_ports; i++)
+		text = append(text, channel(&guest->port[i]));
 	return text;
 }

@@ -12,6 +12,13 @@
 
 #include "common/error.h"
 
+#define QEMU_PORTS_MAX 16
+
+/* A port of its virtio-serial device: the guest knows it by its name. */
+struct qemu_port {
+	char name[32];
+	const char *socket; /* where QEMU connects to the daemon */
+};
 /* Ids of the two devices, and of the slots they can be plugged into while the guest runs. */
 #define QEMU_CHANNEL      "netvm-channel"
 #define QEMU_GROUP        "netvm-group"
@@ -36,6 +43,8 @@ struct qemu_guest {
 	const char *channel_socket; /* where QEMU connects to the daemon */
 	const char *group_socket;
 	const char *qmp_socket;
+	unsigned n_ports;
+	struct qemu_port port[QEMU_PORTS_MAX];
 	/* A guest of a pool: slots instead of devices, and its init listens here for what to run.
 	 */
 	const char *agent_socket; /* NULL: it is none */
@@ -48,7 +57,8 @@ struct qemu_guest {
  */
 int qemu_arguments(const struct qemu_guest *guest, json_t **list, struct error *error);
 
-/* Only the two devices, to be added to somebody else's command line. New reference. */
+/* Only the devices that lead to the daemon, to be added to somebody else's command line. New
+ * reference. */
 json_t *qemu_devices(const struct qemu_guest *guest);
 
 /* Only the slots that devices can be plugged into later. New reference. */

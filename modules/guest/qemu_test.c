@@ -26,7 +26,9 @@ static struct qemu_guest guest(void)
 		.n_vectors = 3,
 		.channel_socket = "/run/fw.channel",
 		.group_socket = "/run/a,b/fw.group",
-		.qmp_socket = "/run/fw.qmp"};
+		.qmp_socket = "/run/fw.qmp",
+		.n_ports = 2,
+		.port = {{"netvm.bell.0", "/run/a,b/fw.bell0"}, {"other", "/run/<other>"}}};
 }
 
 static void put(const char *name, const char *text)
@@ -108,6 +110,11 @@ static void test_image(void **state)
 	expect(line,
 		"path=/run/fw.channel -device ivshmem-doorbell,chardev=netvm-channel,vectors=3 ");
 	expect(line, "path=/run/a,,b/fw.group ");
+	expect(line,
+		"path=/run/a,,b/fw.bell0 -device "
+		"virtserialport,bus=netvm-serial.0,nr=1,chardev=netvm-port1,name=netvm.bell.0 ");
+	expect(line, ",nr=2,chardev=netvm-port2,name=other ");
+	expect(line, " virtio-serial-pci,id=netvm-serial,max_ports=3 ");
 	expect(line, " -accel kvm -accel tcg ");
 	expect(line, " -smp 1,maxcpus=2 ");
 }
@@ -221,6 +228,9 @@ static void test_libvirt(void **state)
 	expect(json_string_value(text), "<server path='/run/fw.channel'/>");
 	expect(json_string_value(text), "<msi vectors='3' ioeventfd='on'/>");
 	expect(json_string_value(text), "<server path='/run/&lt;&amp;&apos;>'/>");
+	expect(json_string_value(text), "<source mode='connect' path='/run/a,b/fw.bell0'/>");
+	expect(json_string_value(text), "<target type='virtio' name='netvm.bell.0'/>");
+	expect(json_string_value(text), "path='/run/&lt;other>'/>");
 	json_decref(text);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -153,19 +154,20 @@ static int lines_take(struct qmp *qmp)
 	return left == sizeof(qmp->line) ? -1 : 0;
 }
 
-static void readable(evutil_socket_t fd, short what, void *arg)
+/* False when there is nothing, for now or for ever; then the monitor may be no more. */
+static bool take(struct qmp *qmp)
 {
-	struct qmp *qmp = arg;
-	ssize_t n =
-		recv(fd, qmp->line + qmp->length, sizeof(qmp->line) - qmp->length, MSG_DONTWAIT);
+	ssize_t n = recv(
+		qmp->fd, qmp->line + qmp->length, sizeof(qmp->line) - qmp->length, MSG_DONTWAIT);
+	bool goes_on;
 
-	(void)what;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	if (n > 0)
 		qmp->length += (size_t)n;
 	qmp->busy = true;
-	if (n <= 0 || lines_take(qmp)) {
+	goes_on = n > 0 && lines_take(qmp) == 0;
+	if (!goes_on) {
 		disconnect(qmp);
 		if (!qmp->closed && qmp->hooks->gone)
 			qmp->hooks->gone(qmp->arg);
@@ -173,6 +175,26 @@ static void readable(evutil_socket_t fd, short what, void *arg)
 	qmp->busy = false;
 	if (qmp->closed)
 		free(qmp);
+	return goes_on;
+}
+
+static void readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	take(arg);
+}
+
+static bool has_words(const struct qmp *qmp)
+{
+	int n = 0;
+
+	return qmp->fd >= 0 && ioctl(qmp->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+void qmp_hear_out(struct qmp *qmp)
+{
+	while (qmp && has_words(qmp) && take(qmp))
+		;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -176,6 +176,22 @@ static void test_hang_up(void **state)
 	assert_int_equal(qmp_execute(qmp, "quit"), -ENOTCONN);
 }
 
+/* What it said before its end, though the loop has not come to it. */
+static void test_heard_out(void **state)
+{
+	static const char text[] =
+		"{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": \"guest-panic\"}}\n";
+
+	(void)state;
+	say(GREETING);
+	assert_int_equal(send(qemu, text, sizeof(text) - 1, 0), sizeof(text) - 1);
+	shutdown(qemu, SHUT_RDWR);
+	qmp_hear_out(qmp);
+	expect_heard("SHUTDOWN:guest-panic");
+	qmp_hear_out(qmp);
+	qmp_hear_out(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +203,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_endless_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nul_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hang_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_heard_out, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,7 +177,7 @@ int child_start(struct child *child, const struct manager *manager,
 		return 0;
 	child_signal(child, SIGKILL);
 	child_await(child, -1);
-	child_reap(child, &end);
+	child_reap(child, "", &end);
 	return error_set(error, ENOMEM, "", "", "no memory to watch a process");
 }
 
@@ -284,13 +284,17 @@ bool child_await(const struct child *child, int timeout_ms)
 }
 
 /* Only its parent is told how a process ended. */
-static void end_describe(struct child_end *end, const siginfo_t *info, const struct child *child)
+static void end_describe(
+	struct child_end *end, const siginfo_t *info, const char *fault, const struct child *child)
 {
 	char line[LINE_BYTES];
 	int n;
 
-	end->clean = info->si_code == CLD_EXITED && info->si_status == 0;
-	if (info->si_pid == 0)
+	end->clean = info->si_code == CLD_EXITED && info->si_status == 0 && !*fault;
+	end->status = info->si_code == CLD_EXITED ? info->si_status : -1;
+	if (*fault)
+		n = snprintf(end->text, sizeof(end->text), "%.*s", LINE_BYTES / 2, fault);
+	else if (info->si_pid == 0)
 		n = snprintf(end->text, sizeof(end->text),
 			"ended; how is not known, since an earlier daemon started it");
 	else if (info->si_code == CLD_EXITED)
@@ -317,12 +321,12 @@ static void kill_group(const struct child *child)
 		kill(-child->pid, SIGKILL);
 }
 
-void child_reap(struct child *child, struct child_end *end)
+void child_reap(struct child *child, const char *fault, struct child_end *end)
 {
 	siginfo_t info = {0};
 
 	kill_group(child);
 	waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED); /* fails for one that is not ours */
-	end_describe(end, &info, child);
+	end_describe(end, &info, fault, child);
 	child_release(child);
 }

@@ -30,7 +30,8 @@ struct child {
 
 /* How a process ended. */
 struct child_end {
-	bool clean;                 /* status 0 */
+	bool clean;                 /* status 0, and no fault */
+	int status;                 /* -1: killed by a signal */
 	char text[CHILD_END_BYTES]; /* "exited with status 2: its last line" */
 };
 
@@ -73,8 +74,8 @@ bool child_await(const struct child *child, int timeout_ms);
 
 /*
  * After its end: whatever it started is killed, what was kept for it is given back; there is no
- * child then. `end` is filled.
+ * child then. `end` is filled; `fault`, if it is not "", tells why it was not a clean one.
  */
-void child_reap(struct child *child, struct child_end *end);
+void child_reap(struct child *child, const char *fault, struct child_end *end);
 
 #endif

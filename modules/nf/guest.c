@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +19,14 @@
 #include "manager/events.h"
 #include "manager/module.h"
 #include "modules/guest/agent.h"
+#include "modules/guest/bell.h"
 #include "modules/guest/ivshmem.h"
 #include "modules/guest/monitor.h"
 #include "modules/guest/qemu.h"
 #include "modules/nf/hello.h"
 
 #define FOLDER        "guest"
+#define BELL_SOCKET   "bell%u" /* number of the queue */
 #define BELL_PAUSE_US 5000
 
 void guest_tell(const struct guest *guest, const char *kind, const char *text)
@@ -44,6 +47,8 @@ static int offer(struct guest *guest)
 
 void guest_offer_again(struct guest *guest)
 {
+	session_destroy(guest->offered);
+	guest->offered = NULL;
 	if (offer(guest))
 		guest_tell(guest, "nf-refused", "no room to offer the guest its channel again");
 }
@@ -59,8 +64,13 @@ static void hello(struct guest *guest)
 	};
 	char text[NETVM_TEXT_BYTES] = "", object[8 + NETVM_NAME_BYTES];
 	struct attach_grant grant = {0};
+	int ring_fd[NETVM_QUEUES_MAX];
 
 	guest->offered = NULL;
+	for (unsigned i = 0; i < guest->options.settings->n_queues; i++)
+		ring_fd[i] = guest->ring[i].fd;
+	if (session_lend_bells(session, ring_fd, guest->options.settings->n_queues))
+		guest_tell(guest, "nf-slow", "no descriptors left to wake the guest: it polls");
 	session->peer_pid = guest->peer.pid;
 	session->peer_uid = guest->peer.uid;
 	if (hello_answer(session, guest->options.manager->engine, hooks->admit, &request, &grant,
@@ -93,7 +103,7 @@ void guest_look(struct guest *guest)
 		return;
 	else if (guest->offered && state == NETVM_STATE_HELLO)
 		hello(guest);
-	else if (!guest->offered && (state == NETVM_STATE_GONE || state == NETVM_STATE_REFUSED))
+	else if (state == NETVM_STATE_GONE || (!guest->offered && state == NETVM_STATE_REFUSED))
 		guest_offer_again(guest);
 }
 
@@ -171,7 +181,8 @@ static void monitor_said(void *arg, const char *name, const json_t *data)
 
 	if (strcmp(name, "SHUTDOWN") == 0 && reason &&
 		(strcmp(reason, "guest-reset") == 0 || strcmp(reason, "guest-panic") == 0))
-		snprintf(guest->fault, sizeof(guest->fault), "the guest ended by %s", reason);
+		snprintf(guest->fault, sizeof(guest->fault),
+			"the guest's kernel panicked, or it was reset (%s)", reason);
 	else if (strcmp(name, "GUEST_PANICKED") == 0)
 		guest_tell(guest, "guest-panic", "the guest's kernel panicked");
 	else if (strcmp(name, "STOP") == 0)
@@ -199,9 +210,34 @@ void guest_power_down(struct guest *guest)
 		monitor_execute(guest->monitor, "system_powerdown");
 }
 
-const char *guest_fault(const struct guest *guest)
+/* The exit status of the NF, as a shell knows it, if the guest's init has told it. */
+static void last_words(struct guest *guest)
 {
-	return guest ? guest->fault : "";
+	char text[16], *end;
+	long status;
+
+	bell_words(&guest->ring[0], text, sizeof(text));
+	status = strtol(text, &end, 10);
+	if (end == text || *end != '\n' || status < 0 || status > 255)
+		return;
+	if (status == 0)
+		guest->fault[0] = '\0';
+	else if (status > 128 && status - 128 < NSIG)
+		snprintf(guest->fault, sizeof(guest->fault),
+			"in the guest killed by signal %ld (%.20s)", status - 128,
+			strsignal((int)status - 128));
+	else
+		snprintf(guest->fault, sizeof(guest->fault), "in the guest exited with status %ld",
+			status);
+}
+
+const char *guest_fault(struct guest *guest)
+{
+	if (!guest)
+		return "";
+	monitor_hear_out(guest->monitor);
+	last_words(guest);
+	return guest->fault;
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -290,6 +326,21 @@ static int device_open(struct guest *guest, const char *what, char path[PATH_BYT
 	return rc;
 }
 
+static int rings_open(struct guest *guest, struct error *error)
+{
+	const struct guest_options *options = &guest->options;
+	char path[PATH_BYTES], what[16];
+	int rc = 0;
+
+	for (unsigned i = 0; i < options->settings->n_queues && !rc; i++) {
+		snprintf(what, sizeof(what), BELL_SOCKET, i);
+		socket_path(path, options->manager, options->settings, what);
+		rc = bell_open(
+			&guest->ring[i], options->manager->base, path, peer_allowed, guest, error);
+	}
+	return rc;
+}
+
 static int monitor_start(struct guest *guest, struct error *error)
 {
 	const struct guest_options *options = &guest->options;
@@ -319,6 +370,8 @@ static void parts_close(struct guest *guest)
 	ivshmem_close(guest->channel_device);
 	ivshmem_close(guest->group_device);
 	guest->channel_device = guest->group_device = NULL;
+	for (unsigned i = 0; i < NETVM_QUEUES_MAX; i++)
+		bell_close(&guest->ring[i]);
 	if (guest->bell)
 		event_free(guest->bell);
 	if (guest->pause)
@@ -353,7 +406,7 @@ static int parts_open(struct guest *guest, struct error *error)
 	if (!rc)
 		rc = device_open(guest, "group", guest->group_path, guest->options.pool->memfd, 0,
 			&guest->group_device, error);
-	return rc;
+	return rc ? rc : rings_open(guest, error);
 }
 
 static void renew_event(evutil_socket_t fd, short what, void *arg)
@@ -394,6 +447,8 @@ int guest_open(const struct guest_options *options, struct guest **guest, struct
 		return error_set(error, ENOMEM, "", "", "no memory for a guest");
 	made->options = *options;
 	made->channel_fd = -1;
+	for (unsigned i = 0; i < NETVM_QUEUES_MAX; i++)
+		made->ring[i].fd = made->ring[i].listener.fd = -1;
 	made->renew = evtimer_new(options->manager->base, renew_event, made);
 	rc = made->renew ? parts_open(made, error)
 			 : error_set(error, ENOMEM, "", "", "no memory for a guest");
@@ -429,6 +484,7 @@ void guest_give(struct guest *guest, const struct guest_options *options, struct
 
 struct paths {
 	char channel[PATH_BYTES], group[PATH_BYTES], qmp[PATH_BYTES], agent[PATH_BYTES];
+	char bell[NETVM_QUEUES_MAX][PATH_BYTES];
 };
 
 int guest_agent_path(
@@ -440,16 +496,32 @@ int guest_agent_path(
 	return snprintf(path, size, "%s", made) < (int)size ? 0 : -ENAMETOOLONG;
 }
 
+static void describe_bells(struct qemu_guest *guest, const struct manager *manager,
+	const struct nf_settings *settings, struct paths *paths)
+{
+	char what[16];
+
+	for (unsigned i = 0; i < settings->n_queues; i++) {
+		struct qemu_port *port = &guest->port[guest->n_ports++];
+
+		snprintf(what, sizeof(what), BELL_SOCKET, i);
+		socket_path(paths->bell[i], manager, settings, what);
+		snprintf(port->name, sizeof(port->name), NETVM_GUEST_BELL "%u", i);
+		port->socket = paths->bell[i];
+	}
+}
+
 static struct qemu_guest describe(
 	const struct manager *manager, const struct nf_settings *settings, struct paths *paths)
 {
 	const json_t *fields = json_object_get(settings->object, "guest");
+	struct qemu_guest guest;
 
 	socket_path(paths->channel, manager, settings, "channel");
 	socket_path(paths->group, manager, settings, "group");
 	socket_path(paths->qmp, manager, settings, "qmp");
 	socket_path(paths->agent, manager, settings, "agent");
-	return (struct qemu_guest){
+	guest = (struct qemu_guest){
 		.name = settings->name,
 		.service = settings->service,
 		.program = settings->program,
@@ -463,6 +535,8 @@ static struct qemu_guest describe(
 		.group_socket = paths->group,
 		.qmp_socket = paths->qmp,
 	};
+	describe_bells(&guest, manager, settings, paths);
+	return guest;
 }
 
 int guest_arguments(const struct manager *manager, const struct nf_settings *settings,
@@ -472,6 +546,8 @@ int guest_arguments(const struct manager *manager, const struct nf_settings *set
 	struct qemu_guest guest = describe(manager, settings, &paths);
 
 	guest.agent_socket = start.agent ? paths.agent : NULL;
+	if (start.agent)
+		guest.n_ports = 1; /* a template and its copies are alike, whatever NF they get */
 	guest.loads = start.loads;
 	return qemu_arguments(&guest, words, error);
 }
@@ -479,8 +555,8 @@ int guest_arguments(const struct manager *manager, const struct nf_settings *set
 int guest_show(const struct manager *manager, const struct nf_settings *settings, json_t **shown,
 	struct error *error)
 {
+	struct qemu_guest guest;
 	struct paths paths;
-	const struct qemu_guest guest = describe(manager, settings, &paths);
 	json_t *words;
 	int rc = 0;
 
@@ -491,6 +567,7 @@ int guest_show(const struct manager *manager, const struct nf_settings *settings
 		return error_set(error, EINVAL, "name",
 			"one with image: guest or image: external-guest", "the NF %s is no guest",
 			settings->name);
+	guest = describe(manager, settings, &paths);
 	if (settings->external && value_text(settings->object, "monitor"))
 		words = qemu_slots();
 	else if (settings->external)

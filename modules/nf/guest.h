@@ -5,6 +5,7 @@
  *      daemon                              QEMU                     guest
  *   NAME.channel ◄── ivshmem ── channel ── BAR 2 ──────────────────► NF: hello, rings
  *   NAME.group   ◄── ivshmem ── group's memory ── BAR 2 ───────────► NF: packets
+ *   NAME.bell0   ── one byte ──► virtio-serial port netvm.bell.0 ──► NF: queue 0, wake up
  *   NAME.qmp     ◄── monitor ── events, system_powerdown
  *
  * The sockets lie in RUN_DIR/guest. A guest may be told from where its QEMU comes from: `image:
@@ -93,8 +94,11 @@ void guest_run(struct guest *guest, unsigned timeout_ms);
 /* Press the guest's power button, if its monitor listens. NULL is fine. */
 void guest_power_down(struct guest *guest);
 
-/* How the guest ended if not by powering off: a panic, a reset. Else "". */
-const char *guest_fault(const struct guest *guest);
+/*
+ * After the end of its QEMU: what went wrong inside, by the last words of the guest (abi/guest.h)
+ * and of its monitor: the NF's exit status, a panic, a reset. Else "". NULL is fine.
+ */
+const char *guest_fault(struct guest *guest);
 
 /* How a guest of a pool is started. */
 struct guest_start {

@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "abi/guest.h"
+#include "modules/guest/bell.h"
 #include "modules/guest/ivshmem.h"
 #include "modules/guest/monitor.h"
 #include "modules/nf/complaints.h"
@@ -26,11 +27,12 @@ struct guest {
 	int vector_fd[1 + NETVM_WORKERS_MAX];
 	struct event *bell, *pause; /* vector 0; until it is listened to again */
 	struct ivshmem *channel_device, *group_device;
+	struct bell ring[NETVM_QUEUES_MAX]; /* ports into the guest, one per queue */
 	struct monitor *monitor;
 	struct agent *agent; /* told it what to run; kept, see agent.h */
 	bool is_here;        /* QEMU has the channel */
 	struct peer peer;
-	char fault[48];
+	char fault[64];
 
 	/* The devices' sockets: their names stay when the guest is given to another owner. */
 	char channel_path[PATH_BYTES], group_path[PATH_BYTES];

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -218,8 +219,69 @@ static void test_workers_wait_on_the_vectors(void **state)
 		assert_int_equal(write(machine.vector[NETVM_GUEST_WORKER(i)], &one, 8), 8);
 		assert_true(fake_is_readable(&fake.options.worker_fd[i]));
 	}
-	/* There is no doorbell into a guest. */
+	machine_stop(&machine);
+	rig_await("detached");
+}
+
+static void ask_for_bells(struct machine *machine)
+{
+	struct client client = {.channel = machine->channel};
+
+	client_fill(&client, "fw", "");
+	machine->channel->hello.features = NETVM_FEATURE_BELL;
+	enter(machine, NETVM_STATE_HELLO);
+	await(machine, NETVM_STATE_READY);
+}
+
+static void test_ports_ring(void **state)
+{
+	struct machine machine;
+	char byte = 0;
+	int port;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", external_guest()));
+	machine_start(&machine, "fw");
+	port = dial("fw", "bell0");
+	ask_for_bells(&machine);
+	assert_int_equal(machine.channel->answer.features, NETVM_FEATURE_BELL);
+	assert_int_equal(write(fake.options.queue_fd[0], "x", 1), 1);
+	assert_int_equal(recv(port, &byte, 1, MSG_DONTWAIT), 1);
+	/* A guest that never reads costs nobody time. */
+	while (write(fake.options.queue_fd[0], "x", 1) == 1)
+		;
+	assert_int_equal(errno, EAGAIN);
+	close(port);
+	machine_stop(&machine);
+	rig_await("detached");
+}
+
+static void test_without_ports_nothing_rings(void **state)
+{
+	struct machine machine;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", external_guest()));
+	machine_start(&machine, "fw");
+	ask_for_bells(&machine);
+	assert_int_equal(machine.channel->answer.features, 0);
 	assert_int_equal(fake.options.queue_fd[0], -1);
+	machine_stop(&machine);
+	rig_await("detached");
+}
+
+/* One that was killed before it was heard, and its successor. */
+static void test_gone_before_the_answer(void **state)
+{
+	struct machine machine;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", external_guest()));
+	machine_start(&machine, "fw");
+	enter(&machine, NETVM_STATE_GONE);
+	await(&machine, NETVM_STATE_OFFERED);
+	hello(&machine, "fw");
+	await(&machine, NETVM_STATE_READY);
 	machine_stop(&machine);
 	rig_await("detached");
 }
@@ -395,6 +457,9 @@ int main(void)
 		RIG_TEST(test_attach_and_leave),
 		RIG_TEST(test_next_machine_gets_fresh_memory),
 		RIG_TEST(test_workers_wait_on_the_vectors),
+		RIG_TEST(test_ports_ring),
+		RIG_TEST(test_without_ports_nothing_rings),
+		RIG_TEST(test_gone_before_the_answer),
 		RIG_TEST(test_refused_and_again),
 		RIG_TEST(test_refused_all_the_time),
 		RIG_TEST(test_not_another_guest),
@@ -405,5 +470,6 @@ int main(void)
 		RIG_TEST(test_bad_documents),
 	};
 
+	signal(SIGPIPE, SIG_IGN); /* as the daemon does: a port's other end may be gone */
 	return cmocka_run_group_tests(tests, rig_make_places, rig_remove_places);
 }

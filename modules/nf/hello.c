@@ -20,7 +20,8 @@ static bool is_name(const char text[NETVM_NAME_BYTES])
 /* Whether the copy can be understood at all; the text names the field. */
 static uint32_t hello_check(const struct netvm_hello *hello, char text[NETVM_TEXT_BYTES])
 {
-	const uint32_t known = NETVM_FEATURE_META | NETVM_FEATURE_STOCK | NETVM_FEATURE_STATE;
+	const uint32_t known =
+		NETVM_FEATURE_META | NETVM_FEATURE_STOCK | NETVM_FEATURE_STATE | NETVM_FEATURE_BELL;
 
 	if (hello->abi_version != NETVM_ABI_VERSION) {
 		snprintf(text, NETVM_TEXT_BYTES,

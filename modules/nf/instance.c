@@ -162,9 +162,9 @@ static void child_exited(void *arg)
 	bool clean;
 
 	pooled_stop(&instance->pooled);
-	child_reap(&instance->child, &end);
-	clean = end.clean && !instance->faulty && !*fault;
-	snprintf(instance->last_exit, sizeof(instance->last_exit), "%s", *fault ? fault : end.text);
+	child_reap(&instance->child, fault, &end);
+	clean = end.clean && !instance->faulty;
+	memcpy(instance->last_exit, end.text, sizeof(instance->last_exit));
 	crash_end(&instance->crash, clean || instance->after == AFTER_LEAVE, instance->last_exit);
 	if (lost)
 		tell(instance, "nf-exit", "process %d: %s; %u packets lost", pid,

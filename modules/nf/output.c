@@ -71,7 +71,7 @@ void output_last_line(const struct output *output, char *line, size_t size)
 
 	if (n < 0)
 		n = 0;
-	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\0'))
+	while (n > 0 && memchr("\r\n", text[n - 1], 3)) /* or the NUL behind them */
 		n--;
 	text[n] = '\0';
 	last = memrchr(text, '\n', (size_t)n);

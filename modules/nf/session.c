@@ -125,6 +125,15 @@ int session_create_over(int channel_fd, size_t size, const int *worker_fd, unsig
 	return 0;
 }
 
+int session_lend_bells(struct session *session, const int *fd, unsigned n)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < n && fd[i] >= 0 && !rc; i++)
+		rc = duplicate(fd[i], &session->bell[i][1]);
+	return rc;
+}
+
 void session_destroy(struct session *session)
 {
 	if (!session)
@@ -182,6 +191,7 @@ static void channel_clear(struct session *session)
 		session->mapped_bytes - sizeof(struct netvm_channel));
 }
 
+/* A guest's are the ports that its QEMU has connected; see session_lend_bells(). */
 static int bells_create(struct session *session)
 {
 	if (session->complete)
@@ -195,6 +205,21 @@ static int bells_create(struct session *session)
 			return -errno;
 	}
 	return 0;
+}
+
+/* What of the features asked for this NF can have. */
+static uint32_t features_granted(
+	const struct session *session, uint32_t features, uint32_t n_queues, uint32_t stock_words)
+{
+	if (stock_words == 0)
+		features &= ~(uint32_t)NETVM_FEATURE_STOCK;
+	/* A guest has no socket to hand state over by. */
+	if (session->complete)
+		features &= ~(uint32_t)NETVM_FEATURE_STATE;
+	for (unsigned i = 0; i < n_queues; i++)
+		if (session->complete && session->bell[i][1] < 0)
+			features &= ~(uint32_t)NETVM_FEATURE_BELL;
+	return features;
 }
 
 static void answer_fill(struct session *session, const struct netvm_hello *hello,
@@ -237,15 +262,11 @@ static int session_join(struct session *session, const char *name, const struct 
 int session_ready(struct session *session, struct engine *engine, const struct netvm_hello *hello,
 	const struct attach_grant *grant, struct error *error)
 {
-	uint32_t features = hello->features;
 	uint32_t stock_words = grant->stock_words;
+	uint32_t features =
+		features_granted(session, hello->features, hello->n_queues, stock_words);
 	int rc;
 
-	if (stock_words == 0)
-		features &= ~(uint32_t)NETVM_FEATURE_STOCK;
-	/* A guest has no socket to hand state over by. */
-	if (session->complete)
-		features &= ~(uint32_t)NETVM_FEATURE_STATE;
 	session->features = features;
 	if (stock_words < NETVM_RING_WORDS_MIN)
 		stock_words = NETVM_RING_WORDS_MIN;
@@ -353,8 +374,8 @@ unsigned session_close(struct session *session, enum drop_reason reason, uint64_
 			__atomic_store_n(&session->channel->control,
 				NETVM_CONTROL_STOP | (session->moves ? NETVM_CONTROL_MOVE : 0),
 				__ATOMIC_RELEASE);
-		if (!session->complete)
-			(void)!write(session->bell[0][1], &(uint64_t){1}, sizeof(uint64_t));
+		for (unsigned i = 0; i < session->layout.n_queues; i++)
+			(void)!write(session->bell[i][1], "", 1);
 		session->nf = NULL;
 	}
 	session_destroy(session);

@@ -27,7 +27,8 @@ struct session {
 	size_t mapped_bytes;
 	struct netvm_layout layout; /* private copy; the one in the channel is for the NF */
 
-	int bell[NETVM_QUEUES_MAX][2]; /* pipes; both ends are kept, so that neither side breaks */
+	/* Pipes; both ends are kept, so that neither side breaks. A guest's ports are [1] only. */
+	int bell[NETVM_QUEUES_MAX][2];
 	int worker_fd[NETVM_WORKERS_MAX];
 	struct engine *engine;
 	struct nf *nf; /* attached */
@@ -45,6 +46,8 @@ int session_create(int fd, struct session **session);
  */
 int session_create_over(int channel_fd, size_t size, const int *worker_fd, unsigned n_workers,
 	struct session **session);
+/* Ports that ring in the guest, one per queue, -1 where there is none; they are duplicated. */
+int session_lend_bells(struct session *session, const int *fd, unsigned n);
 /* Without a place in the engine. NULL is fine. */
 void session_destroy(struct session *session);
 

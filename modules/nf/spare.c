@@ -44,7 +44,7 @@ static void reap(struct spare *spare)
 {
 	struct child_end end;
 
-	child_reap(&spare->child, &end);
+	child_reap(&spare->child, "", &end);
 	TAILQ_REMOVE(&killed, spare, link);
 	spare_free(spare);
 }
@@ -65,7 +65,7 @@ static void exited(void *arg)
 		reap(spare);
 		return;
 	}
-	child_reap(&spare->child, &end);
+	child_reap(&spare->child, "", &end);
 	spare->options.hooks->ended(spare->options.arg, spare, end.text);
 	spare_free(spare);
 }
@@ -96,7 +96,7 @@ void spare_bury(const struct manager *manager, struct child *child, struct guest
 		free(spare);
 		child_signal(child, SIGKILL);
 		child_await(child, -1); /* no memory for a better way */
-		child_reap(child, &end);
+		child_reap(child, "", &end);
 		guest_close(guest);
 		return;
 	}

@@ -141,6 +141,7 @@ struct netvm_options {
  *                           user
  *   -EPROTONOSUPPORT        no common ABI version with the daemon, or a feature it does not grant
  *   -EPERM                  refused: unknown name, name in use, other service; see netvm_error()
+ *   -EBUSY                  in a guest: another NF of it is attached
  *   -ENOSPC                 refused: the host has no room for another NF
  *   -ETIMEDOUT              the daemon accepted the connection but does not answer
  *   -EPROTO                 what answered is no NetVM daemon, or a broken one
@@ -223,8 +224,8 @@ void netvm_alive(struct netvm *nf);
 
 /*
  * File descriptor for poll(): readable when packets arrive while this queue sleeps, when the host
- * goes away, and on netvm_stop(). In a guest, where nobody can ring, it is readable whenever it is
- * time to look again, every 2 ms at the latest.
+ * goes away, and on netvm_stop(). In a guest without a port, where nobody can ring, it is readable
+ * whenever it is time to look again, every 2 ms at the latest.
  */
 int netvm_fd(const struct netvm *nf);
 
