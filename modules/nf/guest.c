@@ -23,6 +23,7 @@
 #include "modules/guest/ivshmem.h"
 #include "modules/guest/monitor.h"
 #include "modules/guest/qemu.h"
+#include "modules/nf/accel.h"
 #include "modules/nf/hello.h"
 
 #define FOLDER        "guest"
@@ -527,7 +528,7 @@ static struct qemu_guest describe(
 		.program = settings->program,
 		.boot = value_text(fields, "boot"),
 		.command = settings->command.argv,
-		.accel = value_text(fields, "accel"),
+		.accel = accel_choice(settings),
 		.memory_mb = (unsigned)value_int(fields, "memory_mb"),
 		.vcpus = (unsigned)value_int(fields, "vcpus"),
 		.n_vectors = NETVM_GUEST_WORKER(engine_n_workers(manager->engine)),

@@ -11,6 +11,7 @@
 
 #include "manager/events.h"
 #include "manager/module.h"
+#include "modules/nf/accel.h"
 #include "modules/nf/instance_parts.h"
 #include "modules/nf/survivor.h"
 #include "modules/nf/upgrade.h"
@@ -190,25 +191,63 @@ static bool adopt_process(struct nf_instance *instance)
 	return true;
 }
 
+static void kvm_tried(void *arg);
+
 static int start_process(struct nf_instance *instance, struct error *error)
 {
 	const struct nf_settings *settings = &instance->settings;
-	json_t *words;
-	int rc;
 
-	if (!settings->guest && adopt_process(instance))
+	if (settings->guest)
+		return instance_start_guest(instance, child_exited, kvm_tried, error);
+	if (adopt_process(instance))
 		return 0;
-	if (!settings->guest)
-		return child_start(&instance->child, instance->manager, settings,
-			settings->command.argv, child_exited, instance, error);
-	rc = guest_arguments(
-		instance->manager, settings, (struct guest_start){false, false}, &words, error);
-	if (rc)
-		return rc;
-	rc = child_start_words(&instance->child, instance->manager, settings, words, child_exited,
-		instance, error);
-	json_decref(words);
-	return rc;
+	return child_start(&instance->child, instance->manager, settings, settings->command.argv,
+		child_exited, instance, error);
+}
+
+static void started(struct nf_instance *instance)
+{
+	if (instance->tries_kvm) {
+		enter(instance, NF_STARTING, ACCEL_TRY_MS);
+		return;
+	}
+	enter(instance, NF_STARTING, instance_times.settle_ms);
+	tell(instance, "nf-starting",
+		instance->child.adopted
+			? "process %d still runs %s as user %s and will attach again"
+			: "process %d runs %s as user %s",
+		instance->child.pid, instance->settings.program, instance->settings.user);
+}
+
+static void start_failed(struct nf_instance *instance, const struct error *error)
+{
+	snprintf(instance->last_exit, sizeof(instance->last_exit), "%.*s",
+		(int)sizeof(instance->last_exit) - 1, error->message);
+	tell(instance, "nf-failed", "%s%s%s", error->message, error->hint[0] ? ": " : "",
+		error->hint);
+	rest(instance, false);
+}
+
+/* Now the guest itself, unless it is to stop meanwhile. */
+static void kvm_tried(void *arg)
+{
+	struct nf_instance *instance = arg;
+	struct error error = {0};
+	struct child_end end;
+
+	instance->tries_kvm = false;
+	if (instance->state != NF_STARTING) {
+		child_exited(instance);
+		return;
+	}
+	child_reap(&instance->child, "", &end);
+	accel_tried(&instance->settings, &end);
+	if (start_process(instance, &error) == 0) {
+		started(instance);
+		return;
+	}
+	end_guest(instance);
+	start_failed(instance, &error);
 }
 
 int instance_start(struct nf_instance *instance, struct error *error)
@@ -224,12 +263,7 @@ int instance_start(struct nf_instance *instance, struct error *error)
 	}
 	instance->faulty = false;
 	instance->n_signals = 0;
-	enter(instance, NF_STARTING, instance_times.settle_ms);
-	tell(instance, "nf-starting",
-		instance->child.adopted
-			? "process %d still runs %s as user %s and will attach again"
-			: "process %d runs %s as user %s",
-		instance->child.pid, instance->settings.program, instance->settings.user);
+	started(instance);
 	return 0;
 }
 
@@ -238,12 +272,8 @@ static void start_again(struct nf_instance *instance)
 	struct error error = {0};
 
 	instance->restarts++;
-	if (instance_start(instance, &error) == 0)
-		return;
-	snprintf(instance->last_exit, sizeof(instance->last_exit), "%.*s",
-		(int)sizeof(instance->last_exit) - 1, error.message);
-	tell(instance, "nf-failed", "%s%s%s", error.message, error.hint[0] ? ": " : "", error.hint);
-	rest(instance, false);
+	if (instance_start(instance, &error))
+		start_failed(instance, &error);
 }
 
 /* Take it out and see to it that its process ends. */
@@ -309,6 +339,10 @@ static const char *missing(const struct nf_instance *instance)
 /* Nobody waits longer for the first try of an NF; it gets some more time by itself. */
 static void starting_timer(struct nf_instance *instance)
 {
+	if (instance->tries_kvm) {
+		child_signal(&instance->child, SIGKILL); /* kvm_tried() comes next */
+		return;
+	}
 	if (!instance->settled) {
 		instance->settled = true;
 		enter(instance, NF_STARTING, instance_times.attach_ms);

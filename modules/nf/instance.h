@@ -86,6 +86,7 @@ struct nf_instance {
 	struct child child;
 	struct guest *guest;  /* its devices; NULL: it is a process, or waits for its guest */
 	struct pooled pooled; /* when the guest comes from a pool */
+	bool tries_kvm;       /* the child only finds out whether KVM works; see accel.h */
 	struct session *session;
 	struct watch watch; /* while there is a session */
 	bool stands_by;     /* as was told last; control.c's */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "modules/guest/listener.h"
+#include "modules/nf/accel.h"
 
 /* Is this its QEMU? The user alone would not do: other NFs may run as nobody, too. */
 static bool guest_allowed(void *owner, const struct peer *peer)
@@ -37,6 +38,25 @@ static int open_guest(struct nf_instance *instance, struct error *error)
 	const struct guest_options options = guest_options(instance);
 
 	return guest_open(&options, &instance->guest, error);
+}
+
+int instance_start_guest(struct nf_instance *instance, void (*exited)(void *),
+	void (*tried)(void *), struct error *error)
+{
+	const struct nf_settings *settings = &instance->settings;
+	json_t *words;
+	int rc;
+
+	instance->tries_kvm = accel_is_unknown(settings);
+	rc = instance->tries_kvm ? accel_arguments(instance->manager, settings, &words, error)
+				 : guest_arguments(instance->manager, settings,
+					   (struct guest_start){false, false}, &words, error);
+	if (rc)
+		return rc;
+	rc = child_start_words(&instance->child, instance->manager, settings, words,
+		instance->tries_kvm ? tried : exited, instance, error);
+	json_decref(words);
+	return rc;
 }
 
 /* ---- guests of a pool ------------------------------------------------------------------------ */

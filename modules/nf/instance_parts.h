@@ -11,6 +11,14 @@
  * state starting. Errors: as guest_open(); -ENOENT no such pool.
  */
 int instance_open_guest(struct nf_instance *instance, struct error *error);
+
+/*
+ * Start its QEMU, with `exited` for struct child; or first a try of KVM, with `tried`: then
+ * instance->tries_kvm is set. Not for one of a pool. Errors: as guest_arguments(), child_start().
+ */
+int instance_start_guest(struct nf_instance *instance, void (*exited)(void *),
+	void (*tried)(void *), struct error *error);
+
 /* No guest came, or it was lost on its way: a bad end. */
 void instance_give_up_guest(struct nf_instance *instance, const char *why);
 
