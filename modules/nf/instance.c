@@ -211,7 +211,7 @@ static void started(struct nf_instance *instance)
 		enter(instance, NF_STARTING, ACCEL_TRY_MS);
 		return;
 	}
-	enter(instance, NF_STARTING, instance_times.settle_ms);
+	instance_begin(instance);
 	tell(instance, "nf-starting",
 		instance->child.adopted
 			? "process %d still runs %s as user %s and will attach again"
@@ -312,6 +312,12 @@ void instance_tell(const struct nf_instance *instance, const char *kind, const c
 void instance_enter(struct nf_instance *instance, enum nf_state state, unsigned timeout_ms)
 {
 	enter(instance, state, timeout_ms);
+}
+
+void instance_begin(struct nf_instance *instance)
+{
+	enter(instance, NF_STARTING,
+		instance_times.settle_ms + (instance->settled ? instance_times.attach_ms : 0));
 }
 
 void instance_rest(struct nf_instance *instance, bool clean)

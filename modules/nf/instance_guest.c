@@ -130,7 +130,7 @@ static int take_guest(struct nf_instance *instance, struct error *error)
 	instance->n_signals = 0;
 	if (pooled_take(&instance->pooled, error))
 		return -ENOENT;
-	instance_enter(instance, NF_STARTING, instance_times.settle_ms);
+	instance_begin(instance);
 	return 0;
 }
 

@@ -33,6 +33,8 @@ bool instance_unplug(struct nf_instance *instance);
 void instance_tell(const struct nf_instance *instance, const char *kind, const char *text);
 /* A new state, with its timeout; 0: none. */
 void instance_enter(struct nf_instance *instance, enum nf_state state, unsigned timeout_ms);
+/* State starting: each time it has as long to attach as the first time. */
+void instance_begin(struct nf_instance *instance);
 /* Nothing of it runs any more. */
 void instance_rest(struct nf_instance *instance, bool clean);
 /* End its session after a drain; returns the packets lost. */

@@ -373,6 +373,19 @@ static void test_mute_does_not_hold_up(void **state)
 	assert_int_equal(fake_events("nf-exit", "signal 15"), 1);
 }
 
+/* Also one whose first try is long over may take its time to attach. */
+static void test_restart_has_time(void **state)
+{
+	(void)state;
+	instance_times.settle_ms = 1;
+	rig_apply_ok(rig_one("fw", rig_acting("slow")));
+	rig_await("running");
+	kill((pid_t)rig_figure("fw", "pid"), SIGKILL);
+	rig_await_event("nf-backoff", "");
+	rig_await("running");
+	assert_int_equal(fake_events("nf-stopping", "does not attach"), 0);
+}
+
 static void test_word_after_ready(void **state)
 {
 	(void)state;
@@ -398,6 +411,7 @@ int main(void)
 		RIG_TEST(test_steady_run),
 		RIG_TEST(test_stubborn_is_killed),
 		RIG_TEST(test_mute_does_not_hold_up),
+		RIG_TEST(test_restart_has_time),
 		RIG_TEST(test_word_after_ready),
 	};
 

@@ -128,6 +128,8 @@ int main(int argc, char **argv)
 		return fail();
 	if (strcmp(role, "mute") == 0)
 		pause();
+	if (strcmp(role, "slow") == 0)
+		usleep(50000);
 	if (attach(&client, strcmp(role, "state") == 0))
 		return 9;
 	if (strcmp(role, "absent") != 0) /* it looks at its rings */
