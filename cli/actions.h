@@ -44,12 +44,13 @@ int run_trace(struct cli *cli, const struct call *call);
 /* upgrade.c */
 int run_upgrade(struct cli *cli, const struct call *call);
 
-/* daemon.c, help.c, complete.c, doctor.c, nf_new.c */
+/* daemon.c, help.c, complete.c, doctor.c, nf_new.c, image.c */
 int run_daemon_restart(struct cli *cli, const struct call *call);
 int run_help(struct cli *cli, const struct call *call);
 int run_version(struct cli *cli, const struct call *call);
 int run_complete(struct cli *cli, const struct call *call);
 int run_doctor(struct cli *cli, const struct call *call);
 int run_nf_new(struct cli *cli, const struct call *call);
+int run_image_build(struct cli *cli, const struct call *call);
 
 #endif

@@ -207,7 +207,7 @@ static int add_image(json_t *list, const struct qemu_guest *guest, struct error 
 		snprintf(path, sizeof(path), "%s/%s", guest->boot, parts[i][1]);
 		if (access(path, F_OK))
 			return error_set(error, errno, "",
-				"a folder made by `netvm-image build`: vmlinux, initramfs, cmdline",
+				"a folder made by `netvm image build`: vmlinux, initramfs, cmdline",
 				"%s: %s", path, strerror(errno));
 		add_option(list, parts[i][0], path);
 	}
@@ -237,7 +237,7 @@ static int add_boot(json_t *list, const struct qemu_guest *guest, struct error *
 			guest->boot);
 	if (stat(guest->boot, &st))
 		return error_set(error, errno, "",
-			"a folder made by `netvm-image build`, or a disk (*.qcow2 or raw)",
+			"a folder made by `netvm image build`, or a disk (*.qcow2 or raw)",
 			"%s: %s", guest->boot, strerror(errno));
 	return S_ISDIR(st.st_mode) ? add_image(list, guest, error) : add_disk(list, guest, error);
 }

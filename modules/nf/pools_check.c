@@ -34,7 +34,7 @@ static int check_boot(const json_t *object, struct error *error)
 
 	if (stat(boot, &st) == 0 && !S_ISDIR(st.st_mode))
 		return error_set(error, EINVAL, "guest.boot",
-			"a folder made by `netvm-image build`",
+			"a folder made by `netvm image build`",
 			"a disk has no agent that waits for an NF");
 	return 0;
 }
