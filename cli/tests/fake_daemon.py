@@ -46,7 +46,7 @@ STATS = {
                              "time_ns": 1_700_000_000 * 10**9, "reclaim_ns": 84_000,
                              "lost_pkts": 12}},
             "mon": {"service": "mon", "group": "default", "state": "backoff", "pid": None,
-                    "restarts": 3}},
+                    "restarts": 3, "last_exit": "exited with status 1: no such interface"}},
     "chains": {"web": {"rx_pkts": 993, "rx_bytes": 63552, "tx_pkts": 10, "tx_bytes": 640,
                        "rx_bursts": 99, "tx_bursts": 5, "drops": {}}},
     "workers": [{"cpu": 0, "sleeping": True, "turns": 1000, "busy_turns": 100, "sleeps": 5,

@@ -1,5 +1,5 @@
 /*
- * A real guest: stock QEMU under emulation boots an image of `netvm-image build`, and the NF in it
+ * A real guest: stock QEMU under emulation boots an image of `netvm image build`, and the NF in it
  * gets its packets from the fake host through two ivshmem devices. The same file of the NF also
  * runs as a process. Called by meson: boot_test IMAGE_TOOL STATIC_NF
  */
@@ -25,13 +25,12 @@
 
 #include "test_host.h"
 
-#define QEMU        "qemu-system-x86_64"
 #define PATIENCE_NS UINT64_C(30000000000)
 #define ROUNDS      20u
 #define BURST       100u
 #define SKIPPED     77 /* what meson takes for it */
 
-static char *image_tool, *nf_path;
+static char *image_tool, *nf_path, *program;
 static char folder[] = /* also the working directory: all names below are in it */
 	"/tmp/netvm-guest-XXXXXX";
 
@@ -156,7 +155,7 @@ static unsigned tsc_khz(void)
 static pid_t qemu_start(const char *kernel_words, char *const *words)
 {
 	char line[1024], *cmdline = strdup(read_file("image/cmdline"));
-	char *argv[40] = {QEMU, "-accel", "tcg", "-machine", "q35", "-smp", "1,maxcpus=2", "-m",
+	char *argv[40] = {program, "-accel", "tcg", "-machine", "q35", "-smp", "1,maxcpus=2", "-m",
 		"128", "-nodefaults", "-no-user-config", "-nic", "none", "-display", "none",
 		"-no-reboot", "-serial", "stdio", "-kernel", "image/vmlinux", "-initrd",
 		"image/initramfs", "-append", line};
@@ -344,8 +343,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_guest_without_a_daemon_says_so),
 	};
 
-	if (system("command -v " QEMU " >/dev/null") != 0) {
-		printf("1..0 # SKIP no " QEMU " on this machine\n");
+	program = getenv("NETVM_QEMU") ? getenv("NETVM_QEMU") : "qemu-system-x86_64";
+	if (setenv("QEMU", program, 1) || system("command -v \"$QEMU\" >/dev/null") != 0) {
+		printf("1..0 # SKIP no %s on this machine\n", program);
 		return SKIPPED;
 	}
 	if (argc != 3 || !mkdtemp(folder))

@@ -1,19 +1,21 @@
 # What the tests with real guests share: the smoke tests' lib.sh, and an image to boot.
 #
 #     . "$(dirname "$0")/lib.sh"
-#     ... nfs: {inner: {image: guest, guest: {boot: $image}}}
+#     ... nfs: {inner: {image: guest, guest: {$guest}}}
 #
 # The image is made outside of the test's own namespaces, where there is a network; inside it lies
 # at $image, readable by everybody. Guests run under emulation, so the tests are the same everywhere.
+# The QEMU is $NETVM_QEMU, else the installed one.
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 build=$(realpath "${NETVM_BUILD:-$root/build}")
 image=/run/build/guest-image
+qemu=${NETVM_QEMU:-qemu-system-x86_64}
 
 if [ -z "${NETVM_PRIVATE:-}" ]; then
-	command -v qemu-system-x86_64 >/dev/null || {
-		echo "1..0 # skip no qemu-system-x86_64 on this machine"
+	command -v "$qemu" >/dev/null || {
+		echo "1..0 # skip no $qemu on this machine"
 		exit 77
 	}
 	"$root/packaging/image/netvm-image" build "$build/guest-image" \
@@ -22,6 +24,8 @@ if [ -z "${NETVM_PRIVATE:-}" ]; then
 	[ "${PIPESTATUS[0]}" = 0 ] || { echo "Bail out! no image"; exit 1; }
 fi
 . "$root/tests/smoke/lib.sh"
+qemu=${qemu/#"$build"//run/build}
+guest="boot: $image, accel: tcg, qemu: $qemu"
 
 # Emulation is slow where sanitizers are, too.
 guest_running() { until_true 60 stat_is ".nfs.$1.state" running; }

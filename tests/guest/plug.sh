@@ -28,14 +28,14 @@ boot() {
 	local ports
 	eval "ports=($(netvm guest show inner))"
 	umask 000
-	exec setpriv --reuid nobody --regid nogroup --clear-groups qemu-system-x86_64 -nodefaults \
+	exec setpriv --reuid nobody --regid nogroup --clear-groups "$qemu" -nodefaults \
 		-no-user-config -no-reboot -display none -machine q35 -accel tcg -cpu max -m 128 \
 		-smp 1,maxcpus=2 -serial stdio -kernel $image/vmlinux -initrd $image/initramfs \
 		-append "$(cat $image/cmdline) NETVM_NAME=inner NETVM_WAIT=1" "${ports[@]}" \
 		-qmp unix:/run/test/vm.qmp,server=on,wait=off </dev/null
 }
 (boot) >qemu.log 2>&1 &
-qemu=$!
+pid=$!
 check "its devices are plugged in" until_true 60 event_seen guest-plugged nfs.inner
 check "the NF that waited attaches" guest_running inner
 check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
@@ -51,22 +51,22 @@ for round in 1 2; do
 	check "the NF attaches again" guest_running inner
 	check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
 done
-check "all in one QEMU" kill -0 $qemu
+check "all in one QEMU" kill -0 $pid
 check "and one NF" equal "$(grep -c ended qemu.log)" 0
 check "nothing was lost" equal 0 "$(stat_of '.books.drops | del(.["service-down"]) | [.[]] | add // 0')"
 
-kill -KILL $qemu
-wait $qemu 2>/dev/null
+kill -KILL $pid
+wait $pid 2>/dev/null
 check "its end is seen" until_true 10 stat_is .nfs.inner.state detached
 (boot) >qemu2.log 2>&1 &
-qemu=$!
+pid=$!
 check "the next one at this monitor gets them" guest_running inner
 check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
 refused "only for a guest of somebody else" "nfs.monitor.monitor" \
 	netvm nf set monitor monitor=/run/test/vm.qmp
 
 stop
-check "the guest goes on" kill -0 $qemu
+check "the guest goes on" kill -0 $pid
 start < <(document "$inner" ,inner)
 address client 10.0.0.1/24
 address server 10.0.0.2/24

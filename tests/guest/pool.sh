@@ -11,7 +11,7 @@ ports:
 groups:
   other: {buffers: 256}
 pools:
-  small: {idle: 1, guest: {boot: $image, accel: tcg}}
+  small: {idle: 1, guest: {$guest}}
 nfs:
   monitor: {command: netvm-monitor, user: nobody}
 chains:
@@ -33,6 +33,7 @@ check "not the same" equal "$(stat_of .pools.small.taken)" 1
 
 netvm chain set web path=monitor,inner on_failure=hold hold_ms=60000 >/dev/null
 check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+check "it is woken, not polled" stat_is '.nfs.inner.wakeups > 0' true
 check "the guest had them" stat_is '.nfs.inner | .tx_pkts >= 10 and .tx_pkts == .rx_pkts' true
 
 # Under traffic to another QEMU: nothing is lost, comes twice or out of order. What comes meanwhile is

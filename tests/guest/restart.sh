@@ -9,7 +9,7 @@ ports:
   server: {spec: "tap:eth0,netns=server"}
 nfs:
   monitor: {command: netvm-monitor, user: nobody}
-  inner: {image: guest, command: netvm-monitor, guest: {boot: $image, accel: tcg}}
+  inner: {image: guest, command: netvm-monitor, guest: {$guest}}
 chains:
   web: {from: client, to: server, path: [monitor, inner], default: true}
 YAML
@@ -17,8 +17,8 @@ address client 10.0.0.1/24
 address server 10.0.0.2/24
 guest_running inner
 process=$(stat_of .nfs.monitor.pid)
-qemu() { pgrep -f '^/usr/bin/qemu'; }
-first=$(qemu)
+booted() { pgrep -f "^[^ ]*qemu-system-x86_64 "; }
+first=$(booted)
 
 killed
 check "it ends with the daemon that was killed" until_true 10 gone "$first"
@@ -27,13 +27,13 @@ check "the next one boots it again" guest_running inner
 check "the process stayed" equal "$(stat_of .nfs.monitor.pid)" "$process"
 check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 2 10.0.0.2
 
-first=$(qemu) old=$daemon
+first=$(booted) old=$daemon
 start_again --replace
 wait "$old"
 check "the one that was replaced has ended well" equal $? 0
 check "the guest has ended with it" gone "$first"
 check "and was booted again" guest_running inner
-check "one QEMU runs" equal "$(qemu | wc -l)" 1
+check "one QEMU runs" equal "$(booted | wc -l)" 1
 check "the process stayed" equal "$(stat_of .nfs.monitor.pid)" "$process"
 check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 2 10.0.0.2
 
