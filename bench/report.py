@@ -64,6 +64,11 @@ def targets(results):
     if "attach" in results:
         value = results["attach"]["first_packet_ms"]
         yield "attach, connect to first packet", "<= 5 ms", f"{value:.2f} ms", value <= 5
+    if "guest" in results:
+        value = results["guest"]["first_packet_s"]
+        yield "guest, request to first packet, emulated", "<= 3 s", f"{value:.2f} s", value <= 3
+        value = results["guest"]["idle_percent"]
+        yield "guest with nothing to do, of a core", "<= 2 %", f"{value:.1f} %", value <= 2
     for way, goal in ("template", 500), ("idle", 50):
         if results.get("deploy"):
             value = results["deploy"][way]["ms"]
@@ -108,6 +113,11 @@ def show(results):
         chains(results["chain"])
     if "latency" in results:
         latencies(results["latency"])
+    if "guest" in results:
+        table("A guest, emulated, seconds from the request until:", ["", "s"],
+              [[text, f"{results['guest'][key]:.2f}"] for text, key in (
+                  ("its init runs", "init_s"), ("its NF is attached", "attached_s"),
+                  ("its first packet is back", "first_packet_s"))])
     if "stages" in results:
         table("Cost of one packet by stage:", ["stage", "ns", "cycles"],
               [[stage["stage"], f"{stage['ns']:.1f}", f"{stage['cycles']:.0f}"]
