@@ -18,7 +18,7 @@ static const struct field guest_fields[] = {
 		.help = "Its own memory; that of the group comes on top"},
 	{"vcpus", FIELD_INT, .min = 1, .max = 64, .preset = "1", .help = "CPUs it sees"},
 	{"accel", FIELD_ENUM, .values = accels, .preset = "\"auto\"",
-		.help = "auto: KVM where its user may use it, else emulation (tcg)"},
+		.help = "auto: KVM where a try shows that it works, else emulation (tcg)"},
 	{"qemu", FIELD_TEXT, .max = 255, .preset = "\"qemu-system-x86_64\"",
 		.help = "QEMU's program"},
 	{},
