@@ -1,29 +1,21 @@
-"""What the tests of hostile NFs share: a daemon with victims and attackers, and the judgement of what
-became of everybody. Used by `run` (processes) and `guest` (QEMU).
+"""What the tests of hostile NFs share: victims and attackers in one document, the cases, and what must
+become of whom. Used by `run` (processes) and `guest` (QEMU); the daemon and its health: netvmd.py.
 """
 import argparse
-import json
 import os
 import re
-import signal
-import socket
 import struct
 import subprocess
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.path.realpath(os.environ.get("NETVM_BUILD", os.path.join(ROOT, "build")))
+from netvmd import (VICTIMS, Netvmd, Tap, books_exact, daemon_well, quiet, settle,
+                    victims_unharmed)
+
 EVIL = "/run/build/tests/fault/evil"
-SLOW = 4 if os.environ.get("NETVM_SLOW") else 1  # sanitizers: more patience, no verdict on memory
-
 PEACE = "peaceful"  # the case that does nothing wrong; what it leaves behind is the baseline
-PATIENCE_S = 10 * SLOW
-RSS_MARGIN_KB = 4096
-IN_FLIGHT_PKTS = 1024  # what the victims may have under way
-
+HUGE = "punch-huge"  # the case that needs huge pages, and leaves its group unusable
 REPORT = re.compile(r"^(\S+) (\d+)\r?$", re.M)
-SANITIZER = re.compile(r"Sanitizer|runtime error:")
 
 
 class Case:
@@ -39,68 +31,6 @@ class Case:
         """From what evil printed; notes are for people."""
         self.notes = [line for line in text.splitlines() if line.startswith("scan:")]
         self.report = {what: int(count) for what, count in REPORT.findall(text)}
-
-
-class Netvmd:
-    """The daemon with its API, and what /proc knows of it."""
-
-    def __init__(self, document):
-        with open("netvm.yaml", "w", encoding="utf-8") as file:
-            json.dump(document, file)  # JSON is YAML
-        self.secrets = Secrets()
-        self.secrets.write()
-        ready, child_end = os.pipe()
-        self.log = open("netvmd.log", "w+", encoding="utf-8", errors="replace")
-        self.process = subprocess.Popen(
-            ["netvmd", "--config", "netvm.yaml", "--ready-fd", str(child_end)],
-            pass_fds=[child_end], stdout=self.log, stderr=self.log)
-        os.close(child_end)
-        with open(ready, "rb") as end:
-            if end.readline() != b"READY\n":
-                sys.exit("Bail out! netvmd did not become ready\n" + self.tail())
-        self.secrets.remove()
-        self.api = socket.socket(socket.AF_UNIX)
-        self.api.settimeout(PATIENCE_S)
-        self.api.connect("/run/netvm/api.sock")
-        self.lines = self.api.makefile("r")
-        self.lost = False  # it has ended or does not answer any more
-
-    def call(self, method, **params):
-        """One request over the API."""
-        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        self.api.sendall(json.dumps(request).encode() + b"\n")
-        reply = json.loads(self.lines.readline())
-        if "error" in reply:
-            raise RuntimeError(f"{method}: {reply['error']}")
-        return reply["result"]
-
-    def sources(self, up):
-        """Traffic on or off."""
-        self.call("config.patch", changes=[
-            {"op": "set", "section": "ports", "name": name, "value": {"up": up}}
-            for name in ("source", "gate", "bait")])
-
-    def measure(self):
-        """Everything a case could have changed."""
-        stats = self.call("stats.get")
-        proc = f"/proc/{self.process.pid}"
-        with open(f"{proc}/maps", encoding="utf-8") as maps:
-            memories = sum("memfd:netvm" in line for line in maps)
-        with open(f"{proc}/status", encoding="utf-8") as status:
-            rss_kb = int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))
-        return {"stats": stats, "fds": len(os.listdir(f"{proc}/fd")),
-                "threads": len(os.listdir(f"{proc}/task")), "memories": memories,
-                "rss_kb": rss_kb}
-
-    def tail(self):
-        """The end of its log, for people."""
-        with open("netvmd.log", encoding="utf-8", errors="replace") as log:
-            return "".join("# netvmd: " + line for line in log.readlines()[-60:])
-
-    def sanitizer_report(self):
-        """Whether a sanitizer has complained."""
-        with open("netvmd.log", encoding="utf-8", errors="replace") as log:
-            return bool(SANITIZER.search(log.read()))
 
 
 class Secrets:
@@ -132,6 +62,17 @@ class Secrets:
             os.unlink(f"{name}.pcap")
 
 
+class Arena(Netvmd):
+    """The daemon with secrets in its traffic."""
+
+    def __init__(self, document):
+        self.secrets = Secrets()
+        self.secrets.write()
+        super().__init__(document)
+        self.secrets.remove()
+        self.sources = [name for name, port in document["ports"].items() if "up" in port]
+
+
 def udp(port, payload):
     """A frame from 10.0.0.1 to 10.0.0.2."""
     ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 28 + len(payload), 0, 0, 64, 17, 0,
@@ -142,92 +83,32 @@ def udp(port, payload):
 
 def document(evil_nfs, path, **more_nfs):
     """
-    Victims and attackers: `evil_nfs`, and the services of their chain. The victims' ring holds
-    8 s of their traffic, the one between workers 4 s of a worker's share, so that a machine with
-    other work to do is no loss. Ports go to the workers in turn: worker 0 receives all of it.
+    Victims and attackers: `evil_nfs`, and the services of their chain. The ring between workers
+    holds 4 s of a worker's share, so that a machine with other work to do is no loss. Ports go to
+    the workers in turn: worker 0 receives all of it.
     """
+    victim = {"group": "victims", "mtu": 256}
     return {
         "engine": {"workers": 2},
-        "groups": {"victims": {"huge_pages": "never", "buffers": 32768},
+        "groups": {**VICTIMS["groups"],
                    "attackers": {"huge_pages": "never", "buffers": 4096}},
         "ports": {
-            "source": {"spec": "pcap:/run/test/other.pcap,loop=0,rate=2000", "group": "victims",
+            **VICTIMS["ports"],
+            "source": {"spec": "pcap:/run/test/other.pcap,loop=0,rate=2000", **victim,
                        "up": False},
-            "sink": {"spec": "null:source=off", "group": "victims"},
-            "gate": {"spec": "pcap:/run/test/passed.pcap,loop=0,rate=200", "group": "victims",
-                     "up": False},
+            "gate": {"spec": "pcap:/run/test/passed.pcap,loop=0,rate=200", **victim, "up": False},
             "bait": {"spec": "pcap:/run/test/own.pcap,loop=0,rate=20000", "group": "attackers",
                      "up": False},
             "pit": {"spec": "null:source=off", "group": "attackers"}},
         "nfs": {
-            **evil_nfs, **more_nfs,
-            "forward": {"command": "netvm-forward --next", "group": "victims", "ring": 16384},
+            **evil_nfs, **more_nfs, **VICTIMS["nfs"],
             "stranger": {"image": "external", "user": "games", "group": "victims"}},
         "chains": {
-            "victims": {"from": "source", "to": "sink", "path": ["forward"], "default": True},
+            **VICTIMS["chains"],
             "attackers": {"from": "bait", "to": "pit", "path": path, "default": True},
             "border": {"from": "gate", "to": "pit", "cross_groups": True, "reverse": "none",
                        "default": True}},
     }
-
-
-# ---- what must be true after every case ---------------------------------------------------------
-# Each yields what is not.
-
-def daemon_well(before, now):
-    """Turning, and with nothing more in its hands than before."""
-    for worker, (was, is_) in enumerate(zip(before["stats"]["workers"], now["stats"]["workers"])):
-        if is_["turns"] <= was["turns"]:
-            yield f"worker {worker} stands still"
-    for what in ("fds", "threads", "memories"):
-        if now[what] != before[what]:
-            yield f"{what}: {before[what]} before, {now[what]} now"
-    if SLOW == 1 and now["rss_kb"] > before["rss_kb"] + RSS_MARGIN_KB:
-        yield f"memory: {before['rss_kb']} KiB before, {now['rss_kb']} KiB now"
-
-
-def books_balance(now):
-    """Conservation, recomputed; no buffer is nowhere."""
-    books = now["stats"]["books"]
-    buffers = books["buffers"]
-    ways_out = ("sent", "consumed", "dropped", "in_flight")
-    if books["received"] + books["injected"] != sum(books[way] for way in ways_out):
-        yield f"the books do not balance: {books}"
-    if books["dropped"] != sum(books["drops"].values()):
-        yield f"drops without a name: {books}"
-    if sum(buffers[where] for where in ("free", "stock", "port")) + books["in_flight"] \
-            != buffers["total"]:
-        yield f"buffers are missing: {books}"
-
-
-def books_exact(before, now):
-    """All of it, and nobody has more in his hands than before."""
-    yield from books_balance(now)
-    books = now["stats"]["books"]
-    buffers = books["buffers"]
-    if buffers["stock"] != before["stats"]["books"]["buffers"]["stock"]:
-        yield f"stock is left behind: {buffers}"
-    if books["in_flight"] > IN_FLIGHT_PKTS:
-        yield f"{books['in_flight']} packets are still in flight"
-
-
-def victims_unharmed(before, now):
-    """Their traffic went on and not one packet was lost."""
-    was, is_ = before["stats"], now["stats"]
-    for section, name in (("ports", "source"), ("ports", "sink"), ("nfs", "forward"),
-                          ("chains", "victims")):
-        lost, lost_before = is_[section][name]["drops"], was[section][name]["drops"]
-        if lost != lost_before:
-            yield f"the victims lost packets: {section}.{name} {lost_before} before, {lost} now"
-    received, sent = (
-        is_["ports"][name][count] - was["ports"][name][count]
-        for name, count in (("source", "rx_pkts"), ("sink", "tx_pkts")))
-    if sent == 0:
-        yield "the victims' traffic stands still"
-    if received - sent > IN_FLIGHT_PKTS:
-        yield f"the victims sent {sent} of {received} packets"
-    if is_["nfs"]["forward"]["state"] != "running" or is_["nfs"]["forward"]["restarts"]:
-        yield f"the victims' NF is not what it was: {is_['nfs']['forward']}"
 
 
 # ---- what must have become of the offender ------------------------------------------------------
@@ -313,69 +194,15 @@ def run_case(netvmd, case, attack):
     """
     if case.outcome == "refused":
         next_second()
-    before = netvmd.measure()
+    found, before = [], netvmd.measure()
+    before["memories"] -= case.name == HUGE  # something else will lie in the hole
     since = netvmd.call("events.get")["next"]
-    found = attack(case)
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            last = complaints(netvmd, case, before, since)
-        except (OSError, ValueError) as error:
-            netvmd.lost = True
-            return found + [f"netvmd does not answer: {error or type(error).__name__}",
-                            f"its exit status: {netvmd.process.poll()}"]
-        if not last or time.monotonic() > end:
-            return found + last
-        time.sleep(0.01)
-
-
-def quiet(netvmd, before):
-    """Without traffic: every buffer is back where it was."""
-    netvmd.sources(False)
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        books = netvmd.call("stats.get")["books"]
-        if books["in_flight"] == 0 and books["buffers"] == before["buffers"]:
-            return []
-        if time.monotonic() > end:
-            return [f"before: {before}", f"now: {books}"]
-        time.sleep(0.01)
-
-
-def stop(netvmd):
-    """SIGTERM, as a service manager does."""
-    netvmd.process.send_signal(signal.SIGTERM)
-    status = netvmd.process.wait(60)
-    return ([f"exit status {status}"] if status else []) + \
-        (["a sanitizer reports"] if netvmd.sanitizer_report() else [])
-
-
-class Tap:
-    """Test Anything Protocol on standard output."""
-
-    def __init__(self):
-        self.n = self.failed = 0
-
-    def result(self, text, found):
-        """One test."""
-        self.n += 1
-        self.failed += bool(found)
-        print("not ok" if found else "ok", self.n, "-", text)
-        for line in found:
-            print("#", line)
-        sys.stdout.flush()
-
-
-def private_machine():
-    """Empty /run and /var/lib; the build folder where an unprivileged user can reach it."""
-    for argv in (["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"],
-                 ["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/var/lib"],
-                 ["mkdir", "-p", "/run/build", "/run/test"],
-                 ["mount", "--bind", BUILD, "/run/build"],
-                 ["ip", "link", "set", "lo", "up"]):
-        subprocess.run(argv, check=True)
-    os.environ["PATH"] = f"/run/build/manager:{os.environ['PATH']}"
-    os.chdir("/run/test")
+    try:
+        found += attack(case)
+        return found + settle(lambda: complaints(netvmd, case, before, since))
+    except (OSError, ValueError) as error:
+        netvmd.lost = True
+        return found + [f"netvmd does not answer: {error or type(error).__name__}", netvmd.end()]
 
 
 def run_all(netvmd, cases, attack, more=None):
@@ -386,7 +213,7 @@ def run_all(netvmd, cases, attack, more=None):
     tap = Tap()
     try:
         start = netvmd.call("stats.get")["books"]
-        netvmd.sources(True)
+        netvmd.up(netvmd.sources, True)
         for case in cases:
             if not netvmd.lost:
                 began = time.monotonic()
@@ -397,36 +224,22 @@ def run_all(netvmd, cases, attack, more=None):
         if more and not netvmd.lost:
             more(netvmd, tap)
         if not netvmd.lost:
-            tap.result("without traffic all buffers are where they were", quiet(netvmd, start))
-            tap.result("netvmd stops cleanly", stop(netvmd))
+            tap.result("without traffic all buffers are where they were",
+                       quiet(netvmd, netvmd.sources, start))
+            tap.result("netvmd stops cleanly", netvmd.stop())
     finally:
         if tap.failed:
             print(netvmd.tail(), end="")
         netvmd.process.kill()
-    print(f"1..{tap.n}")
-    return 1 if tap.failed else 0
+    return tap.end()
 
 
 def options(description):
-    """The command line; without the right to do anything here, that is all."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--long", action="store_true", help="long rounds, for soak tests")
     parser.add_argument("case", nargs="*", help="only these; see evil --list")
-    given = parser.parse_args()
-    if os.geteuid() != 0:
-        print("1..0 # skip needs root")
-        sys.exit(77)
-    return given
-
-
-def be_private():
-    """Start again in namespaces of its own, once, and go where everything is."""
-    if not os.environ.get("NETVM_PRIVATE"):
-        os.environ["NETVM_PRIVATE"] = "1"
-        os.execvp("setpriv", ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net",
-                              "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable,
-                              *sys.argv])
-    private_machine()
+    return parser.parse_args()
 
 
 def list_cases(where):

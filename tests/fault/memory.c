@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/mman.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -27,6 +28,36 @@ static void punch_group(const struct evil_case *self)
 	for (uint64_t round = 0; round < rounds(20, 2000); round++) {
 		punch(client.group_fd, client.layout.group_bytes);
 		client_pass(&client, 100);
+	}
+}
+
+/* Every 2 MB page of the machine that is still free, for as long as we run. */
+static void take_huge_pages(void)
+{
+	while (mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB, -1,
+		       0) != MAP_FAILED)
+		;
+}
+
+/*
+ * A page that is punched away is free for a moment; once we are the one who gets it, the daemon
+ * finds none in its place. We do not look at the packets ourselves.
+ */
+static void punch_huge(const struct evil_case *self)
+{
+	struct patience wait = patience("the end");
+	struct client client;
+
+	client_attach(&client, self->name);
+	while (!client_has_ended(&client)) {
+		uint64_t words[64];
+
+		take_huge_pages();
+		punch(client.group_fd, client.layout.group_bytes);
+		take_huge_pages();
+		client_give(&client, words, netvm_ring_take(&client.rx, words, 64));
+		patience_wait(&wait);
 	}
 }
 
@@ -158,6 +189,8 @@ static void fill_bell(const struct evil_case *self)
 const struct evil_case memory_cases[] = {
 	{"punch-group", "punches holes into all of the group's packets while they pass", COUNTED,
 		true, punch_group, .where = PROCESS},
+	{"punch-huge", "punches the huge pages of its group away and keeps them", FAULT, true,
+		punch_huge, .where = PROCESS},
 	{"punch-channel", "punches its whole channel away", FAULT, false, punch_channel,
 		.where = PROCESS},
 	{"resize", "truncates, grows and seals both memories", COUNTED, true, resize,

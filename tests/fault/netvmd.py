@@ -1,6 +1,7 @@
 """A netvmd under test: started in namespaces of its own, measured between attacks, stopped in order.
 
-Used by shortage (what the machine refuses the daemon) and soak (all day long)."""
+Used by judge.py (hostile NFs), shortage (what the machine refuses the daemon) and soak (all day long).
+"""
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.realpath(os.environ.get("NETVM_BUILD", os.path.join(ROOT, "build")))
@@ -30,7 +32,7 @@ VICTIMS = {
 }
 
 
-class Refused(Exception):
+class Refused(RuntimeError):
     """The daemon said no: what it said."""
 
     def __init__(self, method, error):
@@ -145,7 +147,7 @@ def daemon_well(before, now):
         yield f"memory: {before['rss_kb']} KiB before, {now['rss_kb']} KiB now"
 
 
-def books_exact(before, now):
+def books_balance(now):
     """Conservation, recomputed; no buffer is nowhere."""
     books = now["stats"]["books"]
     buffers = books["buffers"]
@@ -157,6 +159,13 @@ def books_exact(before, now):
     if sum(buffers[where] for where in ("free", "stock", "port")) + books["in_flight"] \
             != buffers["total"]:
         yield f"buffers are missing: {books}"
+
+
+def books_exact(before, now):
+    """All of it, and nobody has more in his hands than before."""
+    yield from books_balance(now)
+    books = now["stats"]["books"]
+    buffers = books["buffers"]
     if buffers["stock"] != before["stats"]["books"]["buffers"]["stock"]:
         yield f"stock is left behind: {buffers}"
     if books["in_flight"] > IN_FLIGHT_PKTS:
@@ -216,14 +225,63 @@ class Tap:
         return 1 if self.failed else 0
 
 
-def private_machine():
-    """
-    Namespaces of its own, in which the program starts again; empty /run and /var/lib; the build
-    folder where an unprivileged user can reach it. Needs root.
-    """
+def quiet(netvmd, ports, start):
+    """Without traffic of these ports every buffer is where it was at the start."""
+    def complaints():
+        books = netvmd.call("stats.get")["books"]
+        if books["in_flight"] or books["buffers"] != start["buffers"]:
+            yield f"at the start: {start}"
+            yield f"now: {books}"
+
+    netvmd.up(ports, False)
+    return settle(complaints)
+
+
+@contextmanager
+def huge_pages(n):
+    """Whether the machine has so many free 2 MB pages; what it lacks is added meanwhile, if it can be."""
+    folder = "/sys/kernel/mm/hugepages/hugepages-2048kB"
+
+    def number(name):
+        try:
+            with open(f"{folder}/{name}", encoding="ascii") as file:
+                return int(file.read())
+        except OSError:
+            return 0  # a kernel without them
+
+    def free():
+        return number("free_hugepages") - number("resv_hugepages")
+
+    def add(more):
+        before = number("nr_hugepages")
+        try:
+            with open(f"{folder}/nr_hugepages", "w", encoding="ascii") as file:
+                file.write(str(before + more))
+        except OSError:
+            pass  # not ours to set
+        return number("nr_hugepages") - before
+
+    gained = add(n - free()) if free() < n else 0
+    try:
+        yield free() >= n
+    finally:
+        if gained > 0:
+            add(-gained)
+
+
+def need_root():
+    """Without the right to do anything here, that is all."""
     if os.geteuid() != 0:
         print("1..0 # skip needs root")
         sys.exit(77)
+
+
+def private_machine():
+    """
+    Namespaces of its own, in which the program starts again; empty /run and /var/lib; the build
+    folder where an unprivileged user can reach it.
+    """
+    need_root()
     if not os.environ.get("NETVM_PRIVATE"):
         os.environ["NETVM_PRIVATE"] = "1"
         os.execvp("setpriv", ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net",
