@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import probe
 from netvmd import (VICTIMS, Netvmd, Tap, books_exact, daemon_well, quiet, settle,
                     victims_unharmed)
 
@@ -63,13 +64,14 @@ class Secrets:
 
 
 class Arena(Netvmd):
-    """The daemon with secrets in its traffic."""
+    """The daemon with secrets in its traffic, and a probe of how late it is."""
 
-    def __init__(self, document):
+    def __init__(self, document, strict):
         self.secrets = Secrets()
         self.secrets.write()
         super().__init__(document)
         self.secrets.remove()
+        self.probe = probe.Probe(self, strict)
         self.sources = [name for name, port in document["ports"].items() if "up" in port]
 
 
@@ -101,10 +103,10 @@ def document(evil_nfs, path, **more_nfs):
                      "up": False},
             "pit": {"spec": "null:source=off", "group": "attackers"}},
         "nfs": {
-            **evil_nfs, **more_nfs, **VICTIMS["nfs"],
+            **evil_nfs, **more_nfs, **VICTIMS["nfs"], **probe.NFS,
             "stranger": {"image": "external", "user": "games", "group": "victims"}},
         "chains": {
-            **VICTIMS["chains"],
+            **VICTIMS["chains"], **probe.CHAINS,
             "attackers": {"from": "bait", "to": "pit", "path": path, "default": True},
             "border": {"from": "gate", "to": "pit", "cross_groups": True, "reverse": "none",
                        "default": True}},
@@ -198,7 +200,9 @@ def run_case(netvmd, case, attack):
     before["memories"] -= case.name == HUGE  # something else will lie in the hole
     since = netvmd.call("events.get")["next"]
     try:
+        found += netvmd.probe.begin()
         found += attack(case)
+        found += netvmd.probe.end()
         return found + settle(lambda: complaints(netvmd, case, before, since))
     except (OSError, ValueError) as error:
         netvmd.lost = True
@@ -220,7 +224,8 @@ def run_all(netvmd, cases, attack, more=None):
                 found = run_case(netvmd, case, attack)
                 for note in case.notes:
                     print("#", note)
-                tap.result(f"{case.name}: {case.what} ({time.monotonic() - began:.1f} s)", found)
+                tap.result(f"{case.name}: {case.what} ({time.monotonic() - began:.1f} s, "
+                           f"the victims' p99 {netvmd.probe.p99_us:.0f} us)", found)
         if more and not netvmd.lost:
             more(netvmd, tap)
         if not netvmd.lost:
@@ -238,6 +243,8 @@ def options(description):
     """The command line."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--long", action="store_true", help="long rounds, for soak tests")
+    parser.add_argument("--strict", action="store_true",
+                        help="judge the victims' latency, too: on a quiet machine")
     parser.add_argument("case", nargs="*", help="only these; see evil --list")
     return parser.parse_args()
 
@@ -255,5 +262,3 @@ def choose(cases, names):
     if unknown:
         sys.exit(f"no such case: {' '.join(sorted(unknown))}; see {EVIL} --list")
     return [case for case in cases if not names or case.name in (*names, PEACE)]
-
-
