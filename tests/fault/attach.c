@@ -82,7 +82,7 @@ static void bad_hello(const struct evil_case *self)
 {
 	struct netvm_hello hello = good_hello(self->name);
 
-	for (uint32_t beyond = NETVM_FEATURE_STATE << 1; beyond; beyond <<= 1) {
+	for (uint32_t beyond = NETVM_FEATURE_BELL << 1; beyond; beyond <<= 1) {
 		hello.features = beyond;
 		hello_refused(&hello, NETVM_REFUSED_FEATURE);
 	}
