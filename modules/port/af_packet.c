@@ -17,7 +17,6 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -341,34 +340,18 @@ static int packet_set_link(struct port *port, bool up, struct error *error)
 	return iface_set_up(&((struct packet_port *)port->driver)->iface, up, error);
 }
 
-static void *close_now(void *fd)
-{
-	close((int)(intptr_t)fd);
-	return NULL;
-}
-
 /*
- * The kernel takes some 15 ms to close a packet socket. Nobody needs to wait for it, least of all a
- * daemon that is to take over from this one while no packet moves.
+ * The kernel takes some 15 ms to close a packet socket. With `leave` that happens when the process
+ * ends, since the next daemon waits for this one to let go while no packet moves.
  */
-static void close_aside(int fd)
-{
-	pthread_t thread;
-
-	if (pthread_create(&thread, NULL, close_now, (void *)(intptr_t)fd) == 0)
-		pthread_detach(thread);
-	else
-		close(fd);
-}
-
-static void close_queue(struct packet_queue *q, struct buffer_pool *pool)
+static void close_queue(struct packet_queue *q, struct buffer_pool *pool, bool leave)
 {
 	if (!q)
 		return;
 	compact(&q->stash);
 	stash_return_all(&q->stash, pool);
-	if (q->fd >= 0)
-		close_aside(q->fd);
+	if (q->fd >= 0 && !leave)
+		close(q->fd);
 	if (q->memory)
 		munmap(q->memory, (size_t)DRIVER_BURST * SUPER_BYTES);
 	free(q);
@@ -381,7 +364,7 @@ static void packet_close(struct port *port)
 	if (!packet)
 		return;
 	for (unsigned i = 0; i < packet->n_queues; i++)
-		close_queue(packet->queue[i], port->pool);
+		close_queue(packet->queue[i], port->pool, port->stays);
 	iface_close(&packet->iface);
 	free(packet);
 	port->driver = NULL;
