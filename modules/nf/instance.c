@@ -48,9 +48,7 @@ const char *nf_state_name(enum nf_state state)
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
-static void tell(const struct nf_instance *instance, const char *kind, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static void tell(const struct nf_instance *instance, const char *kind, const char *format, ...)
+void instance_tell(const struct nf_instance *instance, const char *kind, const char *format, ...)
 {
 	char object[8 + NETVM_NAME_BYTES], text[512];
 	va_list args;
@@ -84,7 +82,7 @@ static void back_off(struct nf_instance *instance)
 	if (instance->backoff_ms > instance_times.backoff_max_ms)
 		instance->backoff_ms = instance_times.backoff_max_ms;
 	enter(instance, NF_BACKOFF, wait_ms);
-	tell(instance, "nf-backoff",
+	instance_tell(instance, "nf-backoff",
 		instance->settings.external ? "may attach again in %u ms"
 					    : "is started again in %u ms",
 		wait_ms);
@@ -112,7 +110,7 @@ static void rest(struct nf_instance *instance, bool clean)
 	} else {
 		enter(instance, clean ? NF_DETACHED : NF_FAILED, 0);
 		if (!instance->settings.external)
-			tell(instance, clean ? "nf-detached" : "nf-failed",
+			instance_tell(instance, clean ? "nf-detached" : "nf-failed",
 				"is not started again (restart: %s)",
 				value_text(instance->settings.object, "restart"));
 	}
@@ -168,10 +166,10 @@ static void child_exited(void *arg)
 	memcpy(instance->last_exit, end.text, sizeof(instance->last_exit));
 	crash_end(&instance->crash, clean || instance->after == AFTER_LEAVE, instance->last_exit);
 	if (lost)
-		tell(instance, "nf-exit", "process %d: %s; %u packets lost", pid,
+		instance_tell(instance, "nf-exit", "process %d: %s; %u packets lost", pid,
 			instance->last_exit, lost);
 	else
-		tell(instance, "nf-exit", "process %d: %s", pid, instance->last_exit);
+		instance_tell(instance, "nf-exit", "process %d: %s", pid, instance->last_exit);
 	end_guest(instance);
 	rest(instance, clean);
 }
@@ -212,7 +210,7 @@ static void started(struct nf_instance *instance)
 		return;
 	}
 	instance_begin(instance);
-	tell(instance, "nf-starting",
+	instance_tell(instance, "nf-starting",
 		instance->child.adopted
 			? "process %d still runs %s as user %s and will attach again"
 			: "process %d runs %s as user %s",
@@ -223,7 +221,7 @@ static void start_failed(struct nf_instance *instance, const struct error *error
 {
 	snprintf(instance->last_exit, sizeof(instance->last_exit), "%.*s",
 		(int)sizeof(instance->last_exit) - 1, error->message);
-	tell(instance, "nf-failed", "%s%s%s", error->message, error->hint[0] ? ": " : "",
+	instance_tell(instance, "nf-failed", "%s%s%s", error->message, error->hint[0] ? ": " : "",
 		error->hint);
 	rest(instance, false);
 }
@@ -284,7 +282,8 @@ static void stop(struct nf_instance *instance, uint64_t drain_ns)
 	unsigned lost = end_session(instance, DROP_NF_REMOVED, drain_ns);
 
 	pooled_stop(&instance->pooled);
-	tell(instance, "nf-stopping", "process %d is being stopped; %u packets lost", pid, lost);
+	instance_tell(
+		instance, "nf-stopping", "process %d is being stopped; %u packets lost", pid, lost);
 	instance->n_signals = 0;
 	enter(instance, NF_STOPPING, instance_times.stop_ms);
 	guest_power_down(instance->guest);
@@ -303,11 +302,6 @@ static void insist(struct nf_instance *instance)
 }
 
 /* ---- for instance_guest.c -------------------------------------------------------------------- */
-
-void instance_tell(const struct nf_instance *instance, const char *kind, const char *text)
-{
-	tell(instance, kind, "%s", text);
-}
 
 void instance_enter(struct nf_instance *instance, enum nf_state state, unsigned timeout_ms)
 {
@@ -352,7 +346,7 @@ static void starting_timer(struct nf_instance *instance)
 	if (!instance->settled) {
 		instance->settled = true;
 		enter(instance, NF_STARTING, instance_times.attach_ms);
-		tell(instance, "nf-slow", "%s after %u ms", missing(instance),
+		instance_tell(instance, "nf-slow", "%s after %u ms", missing(instance),
 			instance_times.settle_ms);
 		upgrade_over(instance, missing(instance));
 		return;
@@ -362,7 +356,8 @@ static void starting_timer(struct nf_instance *instance)
 		return;
 	}
 	instance->faulty = true;
-	tell(instance, "nf-stopping", "process %d %s", instance->child.pid, missing(instance));
+	instance_tell(
+		instance, "nf-stopping", "process %d %s", instance->child.pid, missing(instance));
 	insist(instance);
 }
 
@@ -380,7 +375,7 @@ static void backoff_timer(struct nf_instance *instance)
 		return;
 	}
 	enter(instance, NF_DETACHED, 0);
-	tell(instance, "nf-detached", "may attach again");
+	instance_tell(instance, "nf-detached", "may attach again");
 }
 
 static void timer_event(evutil_socket_t fd, short what, void *arg)
@@ -493,7 +488,7 @@ int instance_dismiss(struct nf_instance *instance, struct error *error)
 	lost = end_session(instance, DROP_NF_REMOVED, instance_times.drain_ms * NS_PER_MS);
 	crash_end(&instance->crash, true, "");
 	enter(instance, NF_DETACHED, 0);
-	tell(instance, "nf-detached", "was asked to go; %u packets lost", lost);
+	instance_tell(instance, "nf-detached", "was asked to go; %u packets lost", lost);
 	return 0;
 }
 
@@ -527,7 +522,7 @@ void instance_works(struct nf_instance *instance)
 	const struct session *session = instance->session;
 
 	enter(instance, NF_RUNNING, instance_times.steady_ms);
-	tell(instance, "nf-running",
+	instance_tell(instance, "nf-running",
 		"process %d attached as service %s in group %s with %u queue%s",
 		session_pid(session), instance->settings.service, instance->settings.group,
 		session_n_queues(session), session_n_queues(session) == 1 ? "" : "s");
@@ -542,14 +537,14 @@ void instance_gone(struct nf_instance *instance, const char *why)
 	crash_cause(&instance->crash, why);
 	instance->faulty = *why != '\0';
 	if (instance->child.pid) {
-		tell(instance, "nf-stopping", "process %d: %s; %u packets lost",
+		instance_tell(instance, "nf-stopping", "process %d: %s; %u packets lost",
 			instance->child.pid, *why ? why : "its connection ended", lost);
 		instance->n_signals = 0;
 		enter(instance, NF_STOPPING, instance_times.stop_ms);
 		return;
 	}
-	tell(instance, "nf-detached", "%s; %u packets lost", *why ? why : "its connection ended",
-		lost);
+	instance_tell(instance, "nf-detached", "%s; %u packets lost",
+		*why ? why : "its connection ended", lost);
 	crash_end(&instance->crash, left && !*why, *why ? "" : "its connection ended");
 	rest(instance, !*why);
 }
@@ -561,7 +556,7 @@ static void condemn(struct nf_instance *instance, const char *kind, const char *
 
 	instance->faulty = true;
 	crash_cause(&instance->crash, cause);
-	tell(instance, kind, "%s: it was taken out%s; %u packets lost", cause,
+	instance_tell(instance, kind, "%s: it was taken out%s; %u packets lost", cause,
 		instance->child.pid ? " and killed" : "", lost);
 	if (instance->child.pid) {
 		child_signal(&instance->child, SIGKILL);

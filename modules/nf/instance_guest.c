@@ -66,7 +66,7 @@ void instance_give_up_guest(struct nf_instance *instance, const char *why)
 	pooled_stop(&instance->pooled);
 	instance->faulty = true;
 	snprintf(instance->last_exit, sizeof(instance->last_exit), "%s", why);
-	instance_tell(instance, "nf-failed", why);
+	instance_tell(instance, "nf-failed", "%s", why);
 	if (instance->child.pid) {
 		child_signal(&instance->child, SIGKILL);
 		instance_enter(instance, NF_STOPPING, instance_times.stop_ms);
@@ -91,7 +91,8 @@ static void guest_taken(void *owner)
 	else
 		snprintf(text, sizeof(text), "process %d is a guest of pool %s",
 			instance->child.pid, instance->settings.pool);
-	instance_tell(instance, instance->pooled.taker.runs ? "guest-moved" : "nf-starting", text);
+	instance_tell(
+		instance, instance->pooled.taker.runs ? "guest-moved" : "nf-starting", "%s", text);
 }
 
 static void guest_leaving(void *owner)
@@ -102,12 +103,12 @@ static void guest_leaving(void *owner)
 
 	instance_enter(instance, NF_STARTING, instance_times.attach_ms);
 	snprintf(text, sizeof(text), "to another QEMU; %u packets lost", lost);
-	instance_tell(instance, "guest-moving", text);
+	instance_tell(instance, "guest-moving", "%s", text);
 }
 
 static void guest_stayed(void *owner, const char *why)
 {
-	instance_tell(owner, "guest-stayed", why);
+	instance_tell(owner, "guest-stayed", "%s", why);
 }
 
 static const struct pooled_hooks pooled_hooks = {
@@ -157,7 +158,7 @@ static void unplugged(void *arg, const char *failure)
 {
 	struct nf_instance *instance = arg;
 
-	instance_tell(instance, failure ? "guest-unplug-failed" : "guest-unplugged",
+	instance_tell(instance, failure ? "guest-unplug-failed" : "guest-unplugged", "%s",
 		failure ? failure : "its devices are unplugged");
 	instance_rest(instance, true);
 }

@@ -30,7 +30,9 @@ bool instance_unplug(struct nf_instance *instance);
 
 /* ---- instance.c ------------------------------------------------------------------------------ */
 
-void instance_tell(const struct nf_instance *instance, const char *kind, const char *text);
+/* An event about it. */
+void instance_tell(const struct nf_instance *instance, const char *kind, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 /* A new state, with its timeout; 0: none. */
 void instance_enter(struct nf_instance *instance, enum nf_state state, unsigned timeout_ms);
 /* State starting: each time it has as long to attach as the first time. */

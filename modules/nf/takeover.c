@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -14,26 +12,12 @@
 #include "abi/socket.h"
 #include "manager/events.h"
 #include "manager/module.h"
-#include "modules/nf/instance.h"
+#include "modules/nf/instance_parts.h"
 #include "modules/nf/upgrade.h"
 
 #define LOOK_MS 1 /* from one look at a successor that warms up to the next */
 
 static void probation_begin(struct nf_instance *instance);
-
-static void tell(const struct nf_instance *instance, const char *kind, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static void tell(const struct nf_instance *instance, const char *kind, const char *format, ...)
-{
-	char object[8 + NETVM_NAME_BYTES], text[256];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	snprintf(object, sizeof(object), "nfs.%s", instance->settings.name);
-	events_add(kind, object, "%s", text);
-}
 
 static struct engine *engine_of(const struct nf_instance *instance)
 {
@@ -117,7 +101,7 @@ static void release(struct nf_instance *instance)
 
 static void go_on_without(struct nf_instance *instance, const char *why)
 {
-	tell(instance, "nf-state", "goes on without its predecessor's state: %s", why);
+	instance_tell(instance, "nf-state", "goes on without its predecessor's state: %s", why);
 	instance->takeover.state_bytes = 0;
 	release(instance);
 	probation_begin(instance);
@@ -161,7 +145,8 @@ static void loaded(struct nf_instance *instance, uint64_t refused)
 		instance_gone(instance, "it cannot go on with its predecessor's state");
 		return;
 	}
-	tell(instance, "nf-state", "%llu bytes of state handed over; its packets waited %.1f ms",
+	instance_tell(instance, "nf-state",
+		"%llu bytes of state handed over; its packets waited %.1f ms",
 		(unsigned long long)instance->takeover.state_bytes,
 		(double)(now_ns() - instance->takeover.moved_ns) / 1e6);
 	release(instance);
@@ -253,7 +238,7 @@ static void moved(struct nf_instance *instance)
 		enter(instance, TAKEOVER_MOVING, instance_times.patience_ms);
 		return;
 	}
-	tell(instance->predecessor, "nf-slow",
+	instance_tell(instance->predecessor, "nf-slow",
 		"does not hand back its last %u packets, for its successor to go on",
 		takeover->left);
 	dismiss(instance);
@@ -374,7 +359,8 @@ static void successor_leaving(struct nf_instance *instance)
 		return;
 	engine_nf_replace(engine_of(instance), session_nf(instance->session),
 		session_nf(old->session), false);
-	tell(old, "nf-returned", "process %d, which was there before, has its packets again",
+	instance_tell(old, "nf-returned",
+		"process %d, which was there before, has its packets again",
 		session_pid(old->session));
 }
 
