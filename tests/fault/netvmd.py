@@ -100,8 +100,7 @@ class Netvmd(Api):
         with open(f"{proc}/maps", encoding="utf-8") as maps:
             memories = sum("memfd:netvm" in line for line in maps)
         with open(f"{proc}/status", encoding="utf-8") as status:
-            # Its own: how much of the packets' memory was ever used depends on who came late.
-            rss_kb = int(re.search(r"RssAnon:\s+(\d+)", status.read()).group(1))
+            rss_kb = int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))
         return {"stats": stats, "fds": len(os.listdir(f"{proc}/fd")),
                 "threads": len(os.listdir(f"{proc}/task")), "memories": memories,
                 "rss_kb": rss_kb}
