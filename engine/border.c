@@ -47,6 +47,13 @@ static void mark_staged(struct worker *worker, struct nf_link *link, struct nf_q
 	}
 }
 
+/* Back from a copy in registers. Control looks at `own` meanwhile, and `mask` never changes. */
+static inline void keep(struct netvm_ring_end *end, const struct netvm_ring_end *copy)
+{
+	__atomic_store_n(&end->own, copy->own, __ATOMIC_RELAXED);
+	end->peer = copy->peer;
+}
+
 /* ---- host to NF ---------------------------------------------------------------------------- */
 
 static void write_meta(struct worker *worker, struct buffer_pool *pool,
@@ -101,7 +108,7 @@ unsigned border_put(struct worker *worker, struct nf *nf, unsigned queue_number,
 		bytes += netvm_desc_length(words[i]);
 		netvm_ring_stage(&rx, netvm_desc_set_verdict(words[i], next));
 	}
-	queue->rx = rx;
+	keep(&queue->rx, &rx);
 	counter_add(&link->counters.tx_pkts, n);
 	counter_add(&link->counters.tx_bytes, bytes);
 	counter_add(&link->counters.tx_bursts, n > 0);
@@ -379,7 +386,7 @@ static unsigned collect(struct worker *worker, struct nf_link *link, struct nf_q
 		}
 		if (n == 0)
 			break;
-		queue->tx = tx;
+		keep(&queue->tx, &tx);
 		for (uint32_t i = 0; i < n; i++)
 			if (netvm_desc_index(words[i]) < pool->n_buffers)
 				rte_prefetch0(buffer_state(pool, words[i]));

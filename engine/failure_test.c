@@ -356,16 +356,16 @@ static void a_pulse_shows_what_moves(void **state)
 	fixture_give(f, 2, 0);
 	assert_true(rig_wait(pulse_of(f, a).has_work));
 	assert_int_equal(pulse_of(f, a).mark, before.mark); /* it did nothing yet */
-	*ticket = 1;
+	__atomic_store_n(ticket, 1, __ATOMIC_RELAXED);
 	assert_true(pulse_of(f, a).has_work); /* asleep or stopped: packets wait all the same */
-	*ticket = 0;
+	__atomic_store_n(ticket, 0, __ATOMIC_RELAXED);
 	assert_true(rig_wait((got += rig_nf_take(a, 0, words + got, 2 - got)) == 2));
 	after = pulse_of(f, a);
 	assert_true(after.has_work); /* in its hands */
 	assert_int_not_equal(after.mark, before.mark);
-	*ticket = 2;
+	__atomic_store_n(ticket, 2, __ATOMIC_RELAXED);
 	assert_false(pulse_of(f, a).has_work); /* it keeps them, and sleeps */
-	*ticket = 0;
+	__atomic_store_n(ticket, 0, __ATOMIC_RELAXED);
 	a->channel->queue[0].heartbeat = 64;
 	assert_int_not_equal(pulse_of(f, a).mark, after.mark);
 	rig_nf_send(a, 0, words, 2);

@@ -183,7 +183,7 @@ struct loss {
 	struct nf *nf;
 	enum drop_reason reason;
 	unsigned n_lost; /* packets */
-	uint32_t n;      /* buffers, their indices in the pool's scratch */
+	uint32_t n;      /* buffers, as owned() notes them in the pool's scratch */
 };
 
 /* Run by each worker for the buffers that went to the NF through it. */
@@ -194,12 +194,13 @@ static void write_off(struct worker *worker, void *arg)
 	struct buffer_pool *pool = nf->pool;
 
 	for (uint32_t i = 0; i < loss->n; i++) {
-		uint32_t index = pool->scratch[i];
+		uint32_t index = pool->scratch[i] & (NETVM_BUFFERS_MAX - 1);
 		struct buffer_state *state = &pool->state[index];
-		uint64_t word = netvm_desc(index, state->generation, 0, 0, 0);
+		uint64_t word;
 
-		if (state->owner != nf->link[worker->id].owner)
-			continue;
+		if (pool->scratch[i] >> NETVM_INDEX_BITS != worker->id)
+			continue; /* another worker's, who may be at it */
+		word = netvm_desc(index, state->generation, 0, 0, 0);
 		state->owner = OWNER_ENGINE;
 		if (!state->is_packet) {
 			buffer_free(worker->cache[pool->number], &word, 1);
@@ -217,19 +218,24 @@ static bool is_owned(const struct nf *nf, uint16_t owner)
 	return owner >= nf->link[0].owner && owner <= nf->link[nf->n_workers - 1].owner;
 }
 
-/* Buffers the table says the NF owns; their indices go to `indices`. */
-static uint32_t owned(const struct nf *nf, uint32_t *indices, unsigned *n_packets)
+/*
+ * Buffers the table says the NF owns: to `notes` go their indices and, above, through whom. Its own
+ * do not change any more; those of others may while they are looked at, to what is not its either.
+ */
+__attribute__((no_sanitize_thread)) static uint32_t owned(
+	const struct nf *nf, uint32_t *notes, unsigned *n_packets)
 {
 	uint32_t n = 0;
 
 	*n_packets = 0;
 	for (uint32_t i = 0; i < nf->pool->n_buffers; i++) {
 		const struct buffer_state *state = &nf->pool->state[i];
+		uint16_t owner = __atomic_load_n(&state->owner, __ATOMIC_RELAXED);
 
-		if (!is_owned(nf, __atomic_load_n(&state->owner, __ATOMIC_RELAXED)))
+		if (!is_owned(nf, owner))
 			continue;
 		*n_packets += state->is_packet;
-		indices[n++] = i;
+		notes[n++] = i | (uint32_t)(owner - nf->link[0].owner) << NETVM_INDEX_BITS;
 	}
 	return n;
 }

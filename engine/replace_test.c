@@ -230,9 +230,9 @@ static void forged_words_do_not_move(void **state)
 	give(&p, 0, 4);
 	assert_true(rig_wait(in_flight(&p, p.new) == 4));
 	ring = p.new->rx[0].ring;
-	ring->word[0] = netvm_desc(N_BUFFERS, 0, 192, 60, 0);
-	ring->word[1] = netvm_desc_set_extent(ring->word[1], 0, 60);
-	ring->word[3] = ring->word[2];
+	rig_scribble(ring, 0, netvm_desc(N_BUFFERS, 0, 192, 60, 0));
+	rig_scribble(ring, 1, netvm_desc_set_extent(rig_peek(ring, 1), 0, 60));
+	rig_scribble(ring, 3, rig_peek(ring, 2));
 	engine_nf_replace(p.f->engine, p.new->nf, p.old->nf, false);
 	assert_int_equal(in_flight(&p, p.new), 3);
 	assert_int_equal(rig_nf_free(p.f->engine, p.new), 3);

@@ -73,6 +73,17 @@ unsigned rig_nf_turn(struct rig_nf *rig, unsigned verdict);
 unsigned rig_nf_destination(
 	const struct rig_nf *rig, enum netvm_destination_kind kind, const char *name);
 
+/* What an NF can do to a ring that is not its to write, and a worker may be reading. */
+static inline uint64_t rig_peek(const struct netvm_ring *ring, unsigned at)
+{
+	return __atomic_load_n(&ring->word[at], __ATOMIC_RELAXED);
+}
+
+static inline void rig_scribble(struct netvm_ring *ring, unsigned at, uint64_t word)
+{
+	__atomic_store_n(&ring->word[at], word, __ATOMIC_RELAXED);
+}
+
 /* Yields until `condition` is true; false after ten seconds. */
 #define rig_wait(condition)                                                                        \
 	({                                                                                         \

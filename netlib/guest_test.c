@@ -216,6 +216,7 @@ static void each_queue_needs_a_port(void **state)
 
 	(void)state;
 	assert_int_equal(netvm_run(&options), -ECANCELED);
+	assert_int_equal(test_host_ready(host), 0);
 	assert_int_equal(host->hello.n_queues, 2);
 	assert_int_equal(host->hello.features, 0);
 	test_host_close(host);
