@@ -39,6 +39,12 @@ void worker_wake(struct worker *worker)
 	(void)worker;
 }
 
+void workers_halt(struct engine *engine, void (*function)(void *arg), void *arg)
+{
+	(void)engine;
+	function(arg);
+}
+
 void workers_call(
 	struct engine *engine, void (*function)(struct worker *worker, void *arg), void *arg)
 {
