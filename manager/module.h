@@ -11,7 +11,8 @@
  *   check    whole-document rules the schema cannot say; no side effects
  *   prepare  make everything that is new and turn live settings over; may fail
  *   commit   switch the data path; may fail too, but then as if it had not been called.
- *            Only modules/chain has one: a single engine_steer()
+ *            modules/chain's is a single engine_steer(); before it modules/port's stops what
+ *            ports that go would still receive
  *   finish   take down what is no longer used; cannot fail. Reverse order
  *   abort    undo this module's prepare, also a half-done one; cannot fail. Reverse order; called
  *            for every module whose prepare was called, whether that one failed or not

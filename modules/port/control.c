@@ -35,6 +35,7 @@ struct entry {
 	struct port *port;     /* of the running document; NULL: new */
 	struct port *prepared; /* of the one being prepared; NULL: the same */
 	bool closed;           /* `port` made room and is closed; its memory is still there */
+	bool quiet;            /* `port` goes and receives no more */
 	bool link_up;          /* as last told */
 	char name[NETVM_NAME_BYTES];
 };
@@ -384,7 +385,28 @@ static void look_at_links(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* ---- finish and abort ------------------------------------------------------------------------ */
+/* ---- commit, finish and abort ---------------------------------------------------------------- */
+
+static bool goes(const struct change *change, const struct entry *entry)
+{
+	return entry->prepared || !document_object(change->new, "ports", entry->name);
+}
+
+/* The steering that comes next no longer knows ports that go: what they received would be no-flow.
+ */
+static int port_commit(const struct change *change, struct error *error)
+{
+	struct entry *entry;
+
+	(void)error;
+	TAILQ_FOREACH (entry, &entries, next) {
+		if (!entry->port || entry->closed || !goes(change, entry))
+			continue;
+		engine_port_quiet(engine, entry->port);
+		entry->quiet = true;
+	}
+	return 0;
+}
 
 static void port_destroy(struct port *port, bool closed)
 {
@@ -397,13 +419,13 @@ static void finish_entry(const struct change *change, struct entry *entry)
 {
 	const json_t *settings = document_object(change->new, "ports", entry->name);
 
-	if (entry->prepared || !settings) {
+	if (goes(change, entry)) {
 		if (entry->port)
 			entry->port->stays = change->phase == PHASE_HAND_OVER;
 		port_destroy(entry->port, entry->closed);
 		entry->port = entry->prepared;
 		entry->prepared = NULL;
-		entry->closed = false;
+		entry->closed = entry->quiet = false;
 	}
 	if (entry->port) {
 		if (change->phase != PHASE_START)
@@ -452,6 +474,9 @@ static void abort_entry(const struct change *change, struct entry *entry)
 		reopen(entry, old);
 	else if (entry->port && change_kind(change, "ports", entry->name) == CHANGE_LIVE)
 		change_live(entry->port, new, old, &ignored);
+	else if (entry->quiet)
+		engine_port_set_up(engine, entry->port, value_bool(old, "up"));
+	entry->quiet = false;
 }
 
 static void port_abort(const struct change *change)
@@ -564,6 +589,7 @@ const struct module port_module = {
 	.fini = port_fini,
 	.check = port_check,
 	.prepare = port_prepare,
+	.commit = port_commit,
 	.finish = port_finish,
 	.abort = port_abort,
 	.stats = port_stats,
