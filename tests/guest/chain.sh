@@ -18,7 +18,7 @@ address client 10.0.0.1/24
 address server 10.0.0.2/24
 guest_running inner
 
-check "ping passes" on client ping -q -c 10 -i 0.05 -W 2 10.0.0.2
+check "ping passes" on client ping -q -c 10 -i 0.05 -W 30 10.0.0.2
 check "the guest got the packets and gave them back" \
 	stat_is '.nfs.inner | .tx_pkts >= 20 and .tx_pkts == .rx_pkts' true
 # The manager has nothing to do with packets: during a second of them it sleeps.
@@ -39,7 +39,7 @@ check "all of it went through the guest" at_least "$(stat_of .nfs.inner.tx_bytes
 # Where a packet lies at each hop, as an offset in the group's memory: the guest sees it behind a BAR,
 # the processes mapped it, and it is the same place.
 netvm -j trace in_port=client protocol=icmp >trace &
-while kill -0 $! 2>/dev/null; do on client ping -q -c 1 -W 2 10.0.0.2 >/dev/null; done
+while kill -0 $! 2>/dev/null; do on client ping -q -c 1 -W 30 10.0.0.2 >/dev/null; done
 holds() { cat trace; jq -e "$1" trace; }
 check "a trace shows process, guest, process" holds '[.packets[0].steps[] | select(.what == "nf") |
 	[.nf, .image]] == [["monitor", "process"], ["inner", "guest"], ["forward", "process"]]'
@@ -56,7 +56,7 @@ refused "a process has none" "is no guest" netvm guest show monitor
 
 check "a change restarts it" netvm nf set inner guest.memory_mb=160
 check "with more memory" guest_running inner
-check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 2 10.0.0.2
+check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 30 10.0.0.2
 refused "an image that is not there" "nfs.other.guest.boot.*vmlinux" \
 	netvm nf add other image=guest guest.boot=/run/test
 check "it can be removed" netvm config apply - <<-YAML

@@ -43,12 +43,12 @@ exec 7<>console
 	<console >qemu.log 2>&1 &
 pid=$!
 check "attached" guest_running inner
-check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
 check "it is woken, not polled" stat_is '.nfs.inner.wakeups > 0' true
 echo >&7
 check "an NF killed inside is noticed when the next one comes" event nf-detached nfs.inner
 check "which attaches in the same guest" guest_running inner
-check "packets pass through that one" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+check "packets pass through that one" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
 check "of the same QEMU" test "$(stat_of .nfs.inner.pid)" = "$pid"
 kill -KILL $pid
 wait $pid 2>/dev/null
@@ -62,7 +62,7 @@ check "nor reach its group" equal "$(stat_of .nfs.apart.state)" declared
 (boot nobody inner) </dev/null >qemu3.log 2>&1 &
 pid=$!
 check "the next one attaches" guest_running inner
-check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
 check "asked to leave" netvm nf restart inner
 wait $pid
 check "it powers off" equal $? 0

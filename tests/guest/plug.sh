@@ -38,7 +38,7 @@ boot() {
 pid=$!
 check "its devices are plugged in" until_true 60 event_seen guest-plugged nfs.inner
 check "the NF that waited attaches" guest_running inner
-check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
 check "the guest had them" stat_is '.nfs.inner | .tx_pkts >= 10 and .tx_pkts == .rx_pkts' true
 
 document "" "" >without.yaml
@@ -46,10 +46,10 @@ document "$inner" ,inner >with.yaml
 for round in 1 2; do
 	check "taken out" netvm config apply without.yaml
 	check "its devices are unplugged" event guest-unplugged nfs.inner
-	check "packets pass without it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+	check "packets pass without it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
 	check "put in again" netvm config apply with.yaml
 	check "the NF attaches again" guest_running inner
-	check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+	check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
 done
 check "all in one QEMU" kill -0 $pid
 check "and one NF" equal "$(grep -c ended qemu.log)" 0
@@ -61,7 +61,7 @@ check "its end is seen" until_true 10 stat_is .nfs.inner.state detached
 (boot) >qemu2.log 2>&1 &
 pid=$!
 check "the next one at this monitor gets them" guest_running inner
-check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
 refused "only for a guest of somebody else" "nfs.monitor.monitor" \
 	netvm nf set monitor monitor=/run/test/vm.qmp
 
@@ -71,6 +71,6 @@ start < <(document "$inner" ,inner)
 address client 10.0.0.1/24
 address server 10.0.0.2/24
 check "a new daemon takes the old devices out and plugs its own" guest_running inner
-check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
 
 done_testing

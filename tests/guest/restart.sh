@@ -25,7 +25,7 @@ check "it ends with the daemon that was killed" until_true 10 gone "$first"
 start_again
 check "the next one boots it again" guest_running inner
 check "the process stayed" equal "$(stat_of .nfs.monitor.pid)" "$process"
-check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 2 10.0.0.2
+check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 30 10.0.0.2
 
 first=$(booted) old=$daemon
 start_again --replace
@@ -35,6 +35,6 @@ check "the guest has ended with it" gone "$first"
 check "and was booted again" guest_running inner
 check "one QEMU runs" equal "$(booted | wc -l)" 1
 check "the process stayed" equal "$(stat_of .nfs.monitor.pid)" "$process"
-check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 2 10.0.0.2
+check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 30 10.0.0.2
 
 done_testing

@@ -16,12 +16,12 @@ chains:
 YAML
 nfs_running
 
-check "ping over IPv4" on client ping -q -c 3 -i 0.1 -W 2 10.0.0.2
-check "ping over IPv6" on client ping -q -c 3 -i 0.1 -W 2 fd00::2
+check "ping over IPv4" on client ping -q -c 3 -i 0.1 -W 30 10.0.0.2
+check "ping over IPv6" on client ping -q -c 3 -i 0.1 -W 30 fd00::2
 echo_server server 7
 check "4 flows of 2000 packets: all back, in order" \
 	stream client 10.0.0.2 7 --flows 4 --count 2000
 check "full-size frames" stream client 10.0.0.2 7 --count 500 --size 1472
-check "the port counted them" at_least "$(stat_of .ports.client.rx_pkts)" 8500
+check "the port counted them" comes_true '.ports.client.rx_pkts >= 8500'
 
 done_testing

@@ -40,24 +40,24 @@ refused "nor has a flow to a port of another group a way to allow it" "is of ano
 	  direct: {match: {in_port: client}, port: server}
 	YAML
 
-check "ping passes" on client ping -q -c 10 -i 0.05 -W 2 10.0.0.2
+check "ping passes" on client ping -q -c 10 -i 0.05 -W 30 10.0.0.2
 head -c 3000000 /dev/urandom >file
 on server python3 -m http.server 80 >http.log 2>&1 &
 until_true 10 listening server 80
 download() { on client curl -s --max-time 60 http://10.0.0.2/file | sha256sum; }
 check "a download arrives as it was" equal "$(download)" "$(sha256sum <file)"
-check "the other group's NF saw it" at_least "$(stat_of .nfs.stranger.tx_bytes)" 3000000
+check "the other group's NF saw it" comes_true '.nfs.stranger.tx_bytes >= 3000000'
 
-# Into the other group and back: two borders, one copy at each, for every packet there was.
-two_copies() {
-	netvm -j stats | jq -e '.books.in_flight == 0 and .books.copied == .chains.web.copied and
-		.books.copied == 2 * .chains.web.rx_pkts' | grep -q true
-}
-check "each packet was copied once at each border" until_true 10 two_copies
-copied=$(stat_of .books.copied)
+# Into the other group and back: two borders, one copy at each, for every packet there was. Some of a
+# download are dropped when the machine is slow.
+check "each packet was copied once at each border" comes_true '.books.in_flight == 0 and
+	.books.copied == .chains.web.copied and .books.copied <= 2 * .chains.web.rx_pkts and
+	.books.copied >= 2 * (.chains.web.rx_pkts - .books.dropped)'
 
 check "a path within the group" netvm chain set web path=monitor,forward cross_groups=false
-check "ping passes" on client ping -q -c 10 -i 0.05 -W 2 10.0.0.2
+check "what is on the old one leaves" comes_true '.books.in_flight == 0'
+copied=$(stat_of .books.copied)
+check "ping passes" on client ping -q -c 10 -i 0.05 -W 30 10.0.0.2
 check "and nothing more is copied" equal "$(stat_of .books.copied)" "$copied"
 
 done_testing

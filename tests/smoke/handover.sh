@@ -49,7 +49,7 @@ nfs_running
 check "the first one goes on" event daemon
 check "with the same document" equal "$(netvm config show)" "$document"
 check "the same NFs" equal "$(stat_of '[.nfs[].pid] | tostring')" "$pids"
-check "and traffic" on client ping -q -c 2 -i 0.1 -W 2 10.0.0.2
+check "and traffic" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 
 # Taken over, by a daemon started by hand and by the command.
 on server iperf3 -s -D
@@ -80,7 +80,7 @@ refused "not with a program that is none" "no-netvmd" netvm daemon restart --bin
 refused "nor with one that crashes" "did not start" netvm daemon restart --binary /bin/false
 check "nothing changes then" equal "$(netvm -j version | jq .pid)" "$daemon"
 check "one daemon is there" equal "$(pgrep -cx netvmd)" 1
-check "traffic" on client ping -q -c 2 -i 0.1 -W 2 10.0.0.2
+check "traffic" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 
 books_balance_now
 stop

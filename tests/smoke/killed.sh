@@ -61,7 +61,7 @@ check "an NF that died meanwhile is started" test "$(stat_of .nfs.monitor.pid)" 
 check "the other one goes on" equal "$(stat_of .nfs.forward.pid)" "$stays"
 check "one that is not declared any more is ended" event nf-orphan nfs.extra
 refused "really" "No such process" kill -0 "$unwanted"
-check "traffic" on client ping -q -c 2 -i 0.1 -W 2 10.0.0.2
+check "traffic" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 
 # An interface that no document wants any more.
 killed

@@ -51,8 +51,9 @@ id netvm >/dev/null 2>&1 || {
 }
 
 PATH=/run/build/manager:/run/build/cli:/usr/sbin:/usr/bin:/sbin:/bin
-slow=${NETVM_SLOW:+4} # sanitizers: more patience
+slow=${NETVM_SLOW:+4} # sanitizers: less work, more patience
 slow=${slow:-1}
+patience=$((10 * slow)) # times what a quiet machine takes: only a failing test waits so long
 n_checks=0
 n_failed=0
 daemon=
@@ -102,9 +103,10 @@ skip_all() {
 	exit 77
 }
 
-# until_true SECONDS COMMAND...: waits for a condition that nothing announces.
+# until_true SECONDS COMMAND...: waits for a condition that nothing announces; SECONDS are those of a
+# quiet machine.
 until_true() {
-	local end=$((SECONDS + $1 * slow))
+	local end=$((SECONDS + $1 * patience))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || { echo "still not true: $*"; return 1; }
@@ -195,6 +197,10 @@ stat_of() { netvm -j stats | jq -r "$1"; }
 # stat_is FILTER VALUE: for until_true.
 stat_is() { [ "$(stat_of "$1")" = "$2" ]; }
 
+# comes_true FILTER: waits until this is true of the statistics. Counters follow the packets, and each
+# other, by a moment; only .books is a snapshot.
+comes_true() { until_true 10 stat_is "$1" true || { netvm -j stats; return 1; }; }
+
 # nfs_running: waits until every NF of the document is attached.
 nfs_running() { until_true 10 stat_is '[.nfs[] | select(.state != "running")] | length' 0; }
 
@@ -226,13 +232,15 @@ books_balance_now() {
 # on HOST COMMAND...: in that host's network namespace.
 on() { local host=$1; shift; ip netns exec "$host" "$@"; }
 
-# hosts NAME...: before start; a port "tap:eth0,netns=NAME" then makes eth0 there.
+# hosts NAME...: before start; a port "tap:eth0,netns=NAME" then makes eth0 there. They ask a minute
+# long for a neighbour: who answers late is not away.
 hosts() {
 	local name
 	for name in "$@"; do
 		ip netns add "$name"
 		on "$name" sysctl -qw net.ipv6.conf.all.accept_dad=0 \
-			net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.addr_gen_mode=1
+			net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.addr_gen_mode=1 \
+			net.ipv{4,6}.neigh.default.{m,u}cast_solicit=60
 		on "$name" ip link set lo up
 	done
 }

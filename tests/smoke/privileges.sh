@@ -39,7 +39,7 @@ check "and is not root either" equal "$(of "$helper" Uid)" "$(printf '900\t900\t
 check "NFs have nothing" equal "$(of "$(stat_of .nfs.monitor.pid)" CapEff)" 0000000000000000
 check "and no filter of somebody else's needs" equal "$(of "$(stat_of .nfs.monitor.pid)" Seccomp)" 0
 
-check "packets pass" on client ping -q -c 2 -i 0.1 -W 2 10.0.0.2
+check "packets pass" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 check "a port is added" netvm port add late "spec=tap:late0,netns=client"
 check "an NF is added" netvm nf add second command=netvm-monitor user=daemon
 check "it runs" until_true 10 stat_is .nfs.second.state running
@@ -55,7 +55,7 @@ check "doctor is content" grep -q "ok .*privileges" <<<"$(netvm doctor)"
 
 kill -KILL "$helper"
 refused "without the helper no NF starts" "helper that starts NFs" netvm nf restart monitor
-check "but packets pass" on client ping -q -c 2 -i 0.1 -W 2 10.0.0.2
+check "but packets pass" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 stop
 
 refused "a user that does not exist" "no user nobody-knows-me" \

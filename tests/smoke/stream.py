@@ -4,6 +4,7 @@
     stream.py echo PORT                      sends back what comes in; prints "listening"
     stream.py send ADDRESS PORT [--flows N] [--count N | --while FILE] [--window N] [--size N]
                         [--bind PORT]        (source port of the first flow, the next has the next)
+                        [--patience SECONDS] (nothing comes back for so long: what is missing is lost)
 
 The sender keeps at most --window packets of each flow under way, so that a slow machine slows it
 down and no queue of the kernel overflows: what is lost was lost by the chain. It sends --count
@@ -21,8 +22,7 @@ import sys
 
 RCVBUF_BYTES = 16 << 20
 SO_RCVBUFFORCE = 33
-MEET_S = 1.0
-STALL_S = 3.0  # nothing comes back for so long: what is missing is lost
+PATIENCE_S = 60.0  # a busy machine may stand still for seconds
 
 
 def udp_socket(address):
@@ -77,10 +77,10 @@ class Flow:
             self.highest = max(self.highest, number)
 
 
-def meet(flow, padding):
+def meet(flow, padding, patience_s):
     """One packet alone, until the hosts know each other's MAC: their kernels keep few meanwhile."""
     flow.fill(1, 1, padding)
-    select.select([flow.sock], [], [], MEET_S)
+    select.select([flow.sock], [], [], patience_s)
 
 
 def send(options):
@@ -90,7 +90,7 @@ def send(options):
     padding = bytes(max(0, options.size - 8))
     by_socket = {flow.sock: flow for flow in flows}
     running = True
-    meet(flows[0], padding)
+    meet(flows[0], padding, options.patience)
     while True:
         if running and options.while_file:
             running = os.path.exists(options.while_file)
@@ -99,7 +99,7 @@ def send(options):
             flow.fill(limit, options.window, padding)
         if all(flow.received >= flow.sent for flow in flows):
             break
-        readable, _, _ = select.select(list(by_socket), [], [], STALL_S)
+        readable, _, _ = select.select(list(by_socket), [], [], options.patience)
         if not readable:
             break
         for sock in readable:
@@ -127,6 +127,7 @@ def main():
     client.add_argument("--window", type=int, default=32)
     client.add_argument("--size", type=int, default=64)
     client.add_argument("--bind", type=int, default=0)
+    client.add_argument("--patience", type=float, default=PATIENCE_S)
     options = parser.parse_args()
     if options.role == "echo":
         echo(options.port)

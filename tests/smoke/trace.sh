@@ -22,7 +22,7 @@ YAML
 address client 10.0.0.1/24
 address server 10.0.0.2/24
 nfs_running
-on client ping -q -c 1 -W 2 10.0.0.2 >/dev/null # neighbours know each other
+on client ping -q -c 1 -W 30 10.0.0.2 >/dev/null # neighbours know each other
 
 # traced FIELD=VALUE... -- COMMAND: traces while the command runs on the client again and again; the
 # answer is in the file "trace".
@@ -38,7 +38,7 @@ traced() {
 holds() { cat trace; jq -e "$1" trace; }
 
 check "pings are traced" traced in_port=client protocol=icmp count=3 -- \
-	ping -q -c 3 -i 0.05 -W 2 10.0.0.2
+	ping -q -c 3 -i 0.05 -W 30 10.0.0.2
 check "through three processes and out" holds '.complete and ([.packets[] |
 	[.steps[] | .nf // .port // .chain] == ["client", "web", "firewall", "monitor", "forward", "server"] and
 	([.steps[] | select(.nf) | .image] | unique) == ["process"] and .end == "sent"] | all)'
@@ -48,7 +48,7 @@ check "each has a handle of its own" holds \
 	'[.packets[].steps[0] | [.buffer, .generation]] | unique | length == 3'
 check "time goes on" holds '[.packets[].steps | [.[].at_ns] == ([.[].at_ns] | sort) and .[-1].at_ns > 0] | all'
 check "replies are found by their port" traced in_port=server src=10.0.0.2 -- \
-	ping -q -c 1 -W 2 10.0.0.2
+	ping -q -c 1 -W 30 10.0.0.2
 check "and take the chain backwards" holds '.packets[0].steps | .[1].direction == "reverse" and
 	[.[] | select(.what == "nf") | .nf] == ["forward", "monitor", "firewall"]'
 
@@ -64,7 +64,7 @@ check "it went nowhere" holds \
 
 check "people get a table" grep -q "nf monitor .*process: next" \
 	<(netvm trace protocol=icmp &
-	while kill -0 $! 2>/dev/null; do on client ping -q -c 1 -W 2 10.0.0.2 >/dev/null; done)
+	while kill -0 $! 2>/dev/null; do on client ping -q -c 1 -W 30 10.0.0.2 >/dev/null; done)
 check "a trace ends when its time is up" grep -q "no packet that matches" <(netvm trace dst_port=1 timeout_s=1)
 callers=()
 for caller in one two; do

@@ -14,11 +14,11 @@ address client 10.0.0.1/24
 address server 10.0.0.2/24
 
 refused "the second" "another daemon" timeout 20 netvmd --config netvm.yaml
-check "the first goes on" on client ping -q -c 2 -i 0.1 -W 2 10.0.0.2
+check "the first goes on" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 check "its API too" stat_of .books
 
 killed
 start_again
-check "what a killed daemon left does not hinder the next" on client ping -q -c 2 -i 0.1 -W 2 10.0.0.2
+check "what a killed daemon left does not hinder the next" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 
 done_testing
