@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE_S 20
+#define PATIENCE_S 200
 
 /* ---- waiting and failing --------------------------------------------------------------------- */
 
