@@ -11,11 +11,13 @@
 /* show.c: the configuration */
 int params_show(struct cli *cli, const struct call *call, json_t *params);
 void print_show(struct cli *cli, const struct call *call, const json_t *result);
+void print_nfs(struct cli *cli, const struct call *call, const json_t *result);
 void print_guest(struct cli *cli, const struct call *call, const json_t *result);
 void print_yaml(struct cli *cli, const struct call *call, const json_t *result);
 
 /* failures.c: how NFs fare */
-void print_nf_state(struct cli *cli, const char *name);
+void print_nf_state(struct cli *cli, const json_t *now);
+void print_nf_states(struct cli *cli, const json_t *nfs);
 void print_guard(struct cli *cli, const struct call *call, const json_t *result);
 
 /* change.c: changing it */

@@ -46,6 +46,8 @@ int params_patch(struct cli *cli, const struct call *call, json_t *params)
 int params_nf(struct cli *cli, const struct call *call, json_t *params)
 {
 	(void)cli;
+	if (!call_arg(call, "NF"))
+		return 0;
 	return json_object_set_new(params, "name", json_string(call_arg(call, "NF")));
 }
 

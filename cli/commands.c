@@ -20,6 +20,9 @@ const struct command commands[] = {
 	{{SETTINGS, "set"}, "FIELD=VALUE... [--confirm SECONDS]",
 		"Change settings; FIELD= goes back to the default", .method = "config.patch",
 		.params = params_patch, .print = print_changes},
+	/* Of what OBJECT stands for, too, the later one is meant. */
+	{{"nf", "show"}, "[NF]", "Show NFs: their settings, and how they fare", .method = "nf.show",
+		.params = params_nf, .print = print_nfs},
 	{{"nf", "new"}, "NEW-NAME [DIR]", "Write the source of an NF to start from",
 		.run = run_nf_new},
 	{{"nf", "restart"}, "NF", "Stop an NF and start it again", .method = "nf.restart",

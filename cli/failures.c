@@ -1,4 +1,4 @@
-/* How NFs fare, for people: the end of `nf show NAME`, and `guard show`. Listed in commands.c. */
+/* How NFs fare, for people: the end of `nf show`, and `guard show`. See actions.h. */
 #include <time.h>
 
 #include "cli/actions.h"
@@ -38,27 +38,42 @@ static void crash_rows(struct table *table, const json_t *crash)
 	row(table, "lost", COLOUR_NONE, text);
 }
 
-void print_nf_state(struct cli *cli, const char *name)
+void print_nf_state(struct cli *cli, const json_t *now)
 {
-	json_t *stats = cli_ask(cli, "stats.get", NULL);
-	const json_t *nf = json_object_get(json_object_get(stats, "nfs"), name);
-	bool stands_by = json_is_true(json_object_get(nf, "standby"));
-	struct table *table;
+	struct table *table = table_begin((const char *[]){"NOW", "VALUE", NULL});
+	bool stands_by = json_is_true(json_object_get(now, "standby"));
 	char text[64];
 
-	if (nf) {
-		table = table_begin((const char *[]){"NOW", "VALUE", NULL});
-		snprintf(text, sizeof(text), "%s%s", text_of(nf, "state"),
-			stands_by ? ", stands by" : "");
-		row(table, "state", COLOUR_NONE, text);
-		snprintf(text, sizeof(text), "%lld", number_of(nf, "pid"));
-		row(table, "pid", COLOUR_NONE, text);
-		snprintf(text, sizeof(text), "%lld", number_of(nf, "restarts"));
-		row(table, "restarts", COLOUR_NONE, text);
-		crash_rows(table, json_object_get(nf, "crash"));
-		table_end(table, cli->out, cli->colour);
+	snprintf(text, sizeof(text), "%s%s", text_of(now, "state"), stands_by ? ", stands by" : "");
+	row(table, "state", COLOUR_NONE, text);
+	snprintf(text, sizeof(text), "%lld", number_of(now, "pid"));
+	row(table, "pid", COLOUR_NONE, text);
+	snprintf(text, sizeof(text), "%lld", number_of(now, "restarts"));
+	row(table, "restarts", COLOUR_NONE, text);
+	crash_rows(table, json_object_get(now, "crash"));
+	table_end(table, cli->out, cli->colour);
+}
+
+void print_nf_states(struct cli *cli, const json_t *nfs)
+{
+	struct table *table = table_begin((const char *[]){
+		"NAME", "STATE", ">PID", ">RESTARTS", ">CRASHES", "LAST CRASH", NULL});
+	const char *name;
+	json_t *nf;
+
+	json_object_foreach ((json_t *)nfs, name, nf) {
+		const json_t *now = json_object_get(nf, "now");
+		const json_t *crash = json_object_get(now, "crash");
+		long long count = number_of(crash, "count");
+
+		table_cell(table, COLOUR_BOLD, "%s", name);
+		table_cell(table, COLOUR_NONE, "%s", text_of(now, "state"));
+		table_cell(table, COLOUR_NONE, "%lld", number_of(now, "pid"));
+		table_cell(table, COLOUR_NONE, "%lld", number_of(now, "restarts"));
+		table_cell(table, count ? COLOUR_WARN : COLOUR_NONE, "%lld", count);
+		table_cell(table, COLOUR_NONE, "%s", count ? text_of(crash, "reason") : "-");
 	}
-	json_decref(stats);
+	table_end(table, cli->out, cli->colour);
 }
 
 void print_guard(struct cli *cli, const struct call *call, const json_t *result)

@@ -197,15 +197,6 @@ static void print_all(struct cli *cli, const json_t *document)
 	}
 }
 
-/* All about one: of an NF also how it is. */
-static void print_named(
-	struct cli *cli, const char *section, const char *name, const json_t *object)
-{
-	print_object(cli, schema_section(cli->schema, section), object);
-	if (strcmp(section, "nfs") == 0)
-		print_nf_state(cli, name);
-}
-
 void print_show(struct cli *cli, const struct call *call, const json_t *result)
 {
 	const char *section;
@@ -215,9 +206,25 @@ void print_show(struct cli *cli, const struct call *call, const json_t *result)
 	if (!section)
 		print_all(cli, result);
 	else if (call_arg(call, "NAME"))
-		print_named(cli, section, call_arg(call, "NAME"), result);
+		print_object(cli, schema_section(cli->schema, section), result);
 	else
 		print_section(cli, section, result);
+}
+
+/* As any section; and how they are. */
+void print_nfs(struct cli *cli, const struct call *call, const json_t *result)
+{
+	const json_t *section = schema_section(cli_schema(cli), "nfs");
+
+	if (!section)
+		return;
+	if (call_arg(call, "NF")) {
+		print_object(cli, section, result);
+		print_nf_state(cli, json_object_get(result, "now"));
+	} else {
+		print_objects(cli, section, result);
+		print_nf_states(cli, result);
+	}
 }
 
 void print_yaml(struct cli *cli, const struct call *call, const json_t *result)

@@ -129,10 +129,20 @@ def events_get(params):
     return {"events": EVENTS, "next": 3}
 
 
-def nf_restart(params):
+def nf_named(params):
     if params["name"] not in DOCUMENT["nfs"]:
         refuse("ENOENT", "name", f'unknown nf "{params["name"]}"', "known: fw, mon")
+    return params["name"]
+
+
+def nf_restart(params):
+    nf_named(params)
     return {}
+
+
+def nf_show(params):
+    nfs = {name: nf | {"now": STATS["nfs"][name]} for name, nf in DOCUMENT["nfs"].items()}
+    return nfs[nf_named(params)] if "name" in params else nfs
 
 
 def nf_upgrade(params):
@@ -203,6 +213,7 @@ METHODS = {
     "drops.get": lambda params: DROPS,
     "events.get": events_get,
     "nf.restart": nf_restart,
+    "nf.show": nf_show,
     "guard.show": lambda params: GUARD,
     "guard.clear": lambda params: {},
     "trace.run": trace_run,

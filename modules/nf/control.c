@@ -370,7 +370,7 @@ static void nf_abort(const struct change *change)
 	pools_abort();
 }
 
-/* ---- methods --------------------------------------------------------------------------------- */
+/* ---- for the methods ------------------------------------------------------------------------- */
 
 struct nf_instance *nf_current(const char *name)
 {
@@ -406,66 +406,20 @@ int nf_unknown(const char *name, struct error *error)
 	return error_set(error, ENOENT, "name", text, "there is no NF %s", name);
 }
 
-static int nf_restart(
-	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
-{
-	const char *name = value_text(params, "name");
-	struct nf_instance *instance = find(name, PLACE_CURRENT);
-	int rc;
-
-	(void)request;
-	if (!instance)
-		return nf_unknown(name, error);
-	if (instance->settings.external)
-		rc = instance_dismiss(instance, error);
-	else
-		rc = nf_replace(instance, error);
-	if (rc)
-		return rc;
-	instance = find(name, PLACE_CURRENT);
-	*result = json_pack("{s:s, s:s}", "name", name, "state", nf_state_name(instance->state));
-	return 0;
-}
-
-static int nf_guest_show(
-	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
-{
-	const char *name = value_text(params, "name");
-	const struct nf_instance *instance = find(name, PLACE_CURRENT);
-
-	(void)request;
-	if (!instance)
-		return nf_unknown(name, error);
-	return guest_show(nfs.manager, &instance->settings, result, error);
-}
-
-static int nf_guest_migrate(
-	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
-{
-	const char *name = value_text(params, "name");
-	struct nf_instance *instance = find(name, PLACE_CURRENT);
-	int rc;
-
-	(void)request;
-	if (!instance)
-		return nf_unknown(name, error);
-	rc = instance_move(instance, error);
-	if (!rc)
-		*result =
-			json_pack("{s:s, s:i}", "name", name, "from_pid", (int)instance->child.pid);
-	return rc;
-}
-
-static void nf_stats(json_t *stats)
+json_t *nf_describe_all(json_t *(*describe)(const struct nf_instance *))
 {
 	json_t *object = json_object();
 	const struct nf_instance *instance;
 
 	TAILQ_FOREACH (instance, &nfs.instances, link)
 		if (instance->place == PLACE_CURRENT)
-			json_object_set_new(
-				object, instance->settings.name, instance_stats(instance));
-	json_object_set_new(stats, "nfs", object);
+			json_object_set_new(object, instance->settings.name, describe(instance));
+	return object;
+}
+
+static void nf_stats(json_t *stats)
+{
+	json_object_set_new(stats, "nfs", nf_describe_all(instance_stats));
 	json_object_set_new(stats, "pools", pools_stats());
 }
 
@@ -552,27 +506,6 @@ static void nf_fini(void)
 
 static const char *const nf_after[] = {"group", NULL};
 static const struct section *const nf_sections[] = {&pool_section, &nf_section, NULL};
-static const struct field name_params[] = {
-	{"name", FIELD_NAME, .required = true, .help = "Which NF"}, {}};
-static const struct rpc_method nf_methods[] = {
-	{"nf.restart", name_params,
-		"Replace an NF by a fresh one without losing packets; ask an external one to go",
-		nf_restart, ROLE_OPERATE},
-	{"nf.upgrade", upgrade_params,
-		"Another program for an NF without losing packets; the one before comes back when "
-		"it fails",
-		upgrade_call, ROLE_ADMIN},
-	{"guard.show", NULL, "Flows that were in the hands of NFs that crashed", guard_show,
-		ROLE_VIEW},
-	{"guard.clear", NULL, "Forget these flows and let them through again", guard_clear,
-		ROLE_OPERATE},
-	{"guest.migrate", name_params,
-		"Move a guest of a pool to another QEMU while it runs, losing no packet it has",
-		nf_guest_migrate, ROLE_OPERATE},
-	{"guest.show", name_params, "QEMU's command line of a guest, and its devices for libvirt",
-		nf_guest_show, ROLE_VIEW},
-	{}};
-
 const struct module nf_module = {
 	.name = "nf",
 	.after = nf_after,

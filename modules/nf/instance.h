@@ -180,6 +180,9 @@ void counters_add(struct counters *sum, const struct counters *more);
 /* Attached, and waits for the end of another one, whatever the document says. */
 bool instance_stands_by(const struct nf_instance *instance);
 
+/* The object of nf.show: its settings, and how it is `now`. New reference. */
+json_t *instance_shown(const struct nf_instance *instance);
+
 /* The object of stats.get. New reference. */
 json_t *instance_stats(const struct nf_instance *instance);
 

@@ -111,6 +111,19 @@ static bool suspect_gone(void *arg)
 	return !fake.suspect;
 }
 
+/* `params` is taken over. */
+static json_t *call(const char *name, json_t *params)
+{
+	const struct rpc_method *method = nf_module.methods;
+	json_t *result = NULL;
+
+	while (strcmp(method->name, name) != 0)
+		method++;
+	assert_int_equal(method->call(NULL, params, &result, NULL), 0);
+	json_decref(params);
+	return result;
+}
+
 static json_int_t crash_figure(const char *field)
 {
 	json_t *stats = rig_stats("fw");
@@ -157,6 +170,29 @@ static void test_crashes_are_kept(void **state)
 	rig_apply_ok(rig_one("fw", rig_with(rig_acting("fail"), "restart", "never")));
 	rig_await("failed");
 	check_crash(2, "status 3: no rules in ?here");
+}
+
+/* nf.show has what stats.get has of it, beside its settings: of one, and of all by name. */
+static void test_show(void **state)
+{
+	json_t *stats, *one, *all, *now;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_with(rig_acting("fail"), "restart", "never")));
+	rig_await("failed");
+	stats = rig_stats("fw");
+	one = call("nf.show", json_pack("{s:s}", "name", "fw"));
+	all = call("nf.show", NULL);
+	now = json_object_get(one, "now");
+	assert_string_equal(value_text(one, "restart"), "never");
+	assert_string_equal(value_text(now, "state"), "failed");
+	assert_int_equal(value_int(json_object_get(now, "crash"), "count"), 1);
+	assert_true(json_equal(json_object_get(now, "crash"), json_object_get(stats, "crash")));
+	assert_int_equal(json_object_size(all), 1);
+	assert_true(json_equal(json_object_get(all, "fw"), one));
+	json_decref(stats);
+	json_decref(one);
+	json_decref(all);
 }
 
 /* Its process is killed and started again as after a crash; one that moves is left alone. */
@@ -226,17 +262,6 @@ static void test_standby(void **state)
 	rig_await_event("nf-exit", "status 0");
 }
 
-static json_t *call(const char *name)
-{
-	const struct rpc_method *method = nf_module.methods;
-	json_t *result = NULL;
-
-	while (strcmp(method->name, name) != 0)
-		method++;
-	assert_int_equal(method->call(NULL, NULL, &result, NULL), 0);
-	return result;
-}
-
 static const char *shown(const json_t *result, const char *field)
 {
 	const char *text = value_text(json_array_get(json_object_get(result, "flows"), 0), field);
@@ -268,12 +293,12 @@ static void test_guard(void **state)
 			i ? "0.0.0.1:0 to 0.0.0.2:53 protocol 17 by port lan was in 3 crashes of "
 			    "service fw: it bypasses"
 			  : "it is dropped");
-		result = call("guard.show");
+		result = call("guard.show", NULL);
 		assert_string_equal(shown(result, "action"), i ? "bypass" : "drop");
 		assert_string_equal(shown(result, "service"), "fw");
 		json_decref(result);
 		if (i)
-			json_decref(call("guard.clear"));
+			json_decref(call("guard.clear", NULL));
 		else
 			fake_loop_until(rig_manager.base, suspect_gone, NULL);
 		assert_null(fake.suspect);
@@ -402,6 +427,7 @@ int main(void)
 		RIG_TEST(test_cgroup),
 		RIG_TEST(test_killed),
 		RIG_TEST(test_crashes_are_kept),
+		RIG_TEST(test_show),
 		RIG_TEST(test_hang),
 		RIG_TEST(test_no_hang),
 		RIG_TEST(test_standby),

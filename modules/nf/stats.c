@@ -1,4 +1,4 @@
-/* The figures of one NF for stats.get. See instance.h. */
+/* How one NF fares, for stats.get and nf.show. See instance.h. */
 #include "manager/module.h"
 #include "modules/nf/instance.h"
 #include "modules/stats/counters.h"
@@ -51,10 +51,31 @@ static void add_session(struct counters *sum, const struct nf_instance *instance
 	counters_add(sum, &counters);
 }
 
+static json_t *condition(const struct nf_instance *instance)
+{
+	pid_t pid = instance->session ? session_pid(instance->session) : instance->child.pid;
+	json_t *object = json_object();
+
+	json_object_set_new(object, "state", json_string(nf_state_name(instance->state)));
+	json_object_set_new(object, "standby", json_boolean(instance_stands_by(instance)));
+	put(object, "pid", (uint64_t)pid);
+	put(object, "restarts", instance->restarts);
+	json_object_set_new(object, "last_exit", json_string(instance->last_exit));
+	json_object_set_new(object, "crash", crash_value(&instance->crash));
+	return object;
+}
+
+json_t *instance_shown(const struct nf_instance *instance)
+{
+	json_t *object = json_copy(instance->settings.object);
+
+	json_object_set_new(object, "now", condition(instance));
+	return object;
+}
+
 json_t *instance_stats(const struct nf_instance *instance)
 {
 	const struct nf_settings *settings = &instance->settings;
-	pid_t pid = instance->session ? session_pid(instance->session) : instance->child.pid;
 	struct counters sum = {0};
 	json_t *object;
 
@@ -70,12 +91,7 @@ json_t *instance_stats(const struct nf_instance *instance)
 	json_object_set_new(object, "service", json_string(settings->service));
 	json_object_set_new(object, "group", json_string(settings->group));
 	json_object_set(object, "image", json_object_get(settings->object, "image"));
-	json_object_set_new(object, "state", json_string(nf_state_name(instance->state)));
-	json_object_set_new(object, "standby", json_boolean(instance_stands_by(instance)));
-	put(object, "pid", (uint64_t)pid);
-	put(object, "restarts", instance->restarts);
-	json_object_set_new(object, "last_exit", json_string(instance->last_exit));
-	json_object_set_new(object, "crash", crash_value(&instance->crash));
+	json_object_update_new(object, condition(instance));
 	load_put(object, instance);
 	return object;
 }

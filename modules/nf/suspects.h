@@ -20,7 +20,7 @@ void suspects_close(void);
 /* An NF has crashed: tell who is guarded now. */
 void suspects_tell(void);
 
-/* Methods, see control.c. */
+/* Methods, see methods.c. */
 int guard_show(
 	struct rpc_request *request, const json_t *params, json_t **result, struct error *error);
 int guard_clear(
