@@ -130,20 +130,35 @@ static bool is_argument(const struct argument *argument, const char *text)
 	       (text[length] == '\0' || (argument->has_value && text[length] == '='));
 }
 
-/* Unknown arguments belong to the NF. */
+static const struct argument *find(const char *text)
+{
+	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++)
+		if (is_argument(&known[k], text))
+			return &known[k];
+	return NULL;
+}
+
+static int refuse(const char *text)
+{
+	const size_t n = sizeof(known) / sizeof(known[0]);
+	char valid[128] = "";
+	size_t used = 0;
+
+	for (size_t k = 0; k < n; k++)
+		used += (size_t)snprintf(valid + used, sizeof(valid) - used, " %s", known[k].name);
+	return failure_set(EINVAL, "%s: unknown argument; valid:%s", text, valid);
+}
+
+/* What follows "--" belongs to the NF. */
 static int parse(char **argv, struct arguments *arguments)
 {
 	for (int i = 1; argv[i] && strcmp(argv[i], "--") != 0; i++) {
-		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
-			int result;
+		const struct argument *argument = find(argv[i]);
+		int result =
+			argument ? parse_known(argument, argv, &i, arguments) : refuse(argv[i]);
 
-			if (!is_argument(&known[k], argv[i]))
-				continue;
-			result = parse_known(&known[k], argv, &i, arguments);
-			if (result < 0)
-				return result;
-			break;
-		}
+		if (result < 0)
+			return result;
 	}
 	return 0;
 }

@@ -462,7 +462,7 @@ static void main_replays(void **state)
 	(void)state;
 	PCAP_OF("plain", "drop");
 	snprintf(both, sizeof(both), "%s,%s", in_path, out_path);
-	assert_int_equal(MAIN_OF("--rules", "x", "--replay", both), 0);
+	assert_int_equal(MAIN_OF("--replay", both, "--", "--rules", "x"), 0);
 	assert_string_equal(output(), "plain|");
 	assert_int_equal(MAIN_OF("--replay", "/nowhere"), 1);
 }
@@ -481,8 +481,15 @@ static void main_checks_its_arguments(void **state)
 	assert_int_equal(MAIN_OF("--socket=/nowhere/nf.sock", "--busy", "--queues=2"), 1);
 	assert_non_null(strstr(netvm_error(), "/nowhere/nf.sock"));
 	assert_int_equal(MAIN_OF("--socket", "/nowhere/nf.sock", "--", "--queues", "9"), 1);
-	assert_int_equal(MAIN_OF("--socket", "/nowhere/nf.sock", "--name=-", "--named"), 1);
+	assert_int_equal(MAIN_OF("--socket", "/nowhere/nf.sock", "--name=-"), 1);
 	assert_non_null(strstr(netvm_error(), "name: '-'"));
+	assert_int_equal(MAIN_OF("--help", "--nxet"), 2);
+	assert_string_equal(netvm_error(),
+		"--nxet: unknown argument; valid: --name --service --socket --queues --replay "
+		"--busy --wait --help");
+	assert_int_equal(MAIN_OF("--named"), 2);
+	assert_int_equal(MAIN_OF("--busy=1"), 2);
+	assert_int_equal(MAIN_OF("rules"), 2);
 }
 
 int main(void)

@@ -154,9 +154,9 @@ int netvm_run(const struct netvm_options *options);
  * netvm_run() as a main function: understands the common arguments
  *     --name NAME --service NAME --socket PATH --queues N --busy --wait
  *     --replay IN.pcap[,OUT.pcap] --help
- * anywhere among the arguments; all others are ignored here (parse them yourself first, and end
- * them with "--" where they could be mistaken). With --replay the NF runs on a pcap file, without
- * a daemon. Errors are printed on stderr. Returns an exit status.
+ * up to "--"; any other is an error that names it. An NF with options of its own parses them first
+ * and takes them out of argv, or has them stand behind "--". With --replay the NF runs on a pcap
+ * file, without a daemon. Errors are printed on stderr. Returns an exit status.
  */
 int netvm_main(int argc, char **argv, const struct netvm_options *options);
 

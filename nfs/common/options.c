@@ -8,13 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What netvm_main() understands; here they are only stepped over. */
+/* What netvm_main() understands; left in argv for it. */
 static const struct option_spec common_specs[] = {
 	{.name = "--name", .value = "NAME", .help = "attach as this NF ($NETVM_NAME)"},
 	{.name = "--service", .value = "NAME", .help = "service to fill ($NETVM_SERVICE)"},
 	{.name = "--socket", .value = "PATH", .help = "socket of the daemon ($NETVM_SOCKET)"},
 	{.name = "--queues", .value = "N", .help = "threads, each with its own share of the flows"},
 	{.name = "--busy", .help = "poll instead of sleeping when idle"},
+	{.name = "--wait", .help = "wait for a daemon that comes later or again ($NETVM_WAIT=1)"},
 	{.name = "--replay", .value = "IN[,OUT]", .help = "run over a pcap file, without a daemon"},
 	{.name = "--help", .help = "show this text"},
 	{0},
@@ -87,7 +88,8 @@ static int unknown_option(const struct options *options, const char *argument)
 	for (const struct option_spec *spec = options->specs; spec->name; spec++)
 		fprintf(stderr, " %s", spec->name);
 	for (const struct option_spec *spec = common_specs; spec->name; spec++)
-		fprintf(stderr, " %s", spec->name);
+		if (!specs_find(options->specs, spec->name))
+			fprintf(stderr, " %s", spec->name);
 	fputc('\n', stderr);
 	return OPTIONS_BAD_USAGE;
 }
@@ -172,17 +174,26 @@ static int option_take(const struct options *options, int argc, char **argv, int
 	return spec_set(options, spec, values, spec_values(spec));
 }
 
-bool options_parse(const struct options *options, int argc, char **argv, int *status)
+bool options_parse(const struct options *options, int *argc, char **argv, int *status)
 {
+	int n_left = 1;
+
 	*status = 0;
-	for (int i = 1; i < argc; i++) {
+	for (int i = 1; i < *argc; i++) {
+		bool common = specs_find(common_specs, argv[i]);
+		int first = i;
+
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
 			options_help(options);
 			return false;
 		}
-		*status = option_take(options, argc, argv, &i);
+		*status = option_take(options, *argc, argv, &i);
 		if (*status)
 			return false;
+		while (common && first <= i)
+			argv[n_left++] = argv[first++];
 	}
+	argv[n_left] = NULL;
+	*argc = n_left;
 	return true;
 }

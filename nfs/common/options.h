@@ -1,7 +1,7 @@
 /*
  * Command line of an NF: one table says what is accepted, and help and errors come from it.
- * Called by the main() of each NF here, before netvm_main(), which parses the common arguments
- * (--name, --socket, --replay ...) once more by itself.
+ * Called by the main() of each NF here, before netvm_main(), which takes what this leaves: the
+ * common arguments (--name, --socket, --replay ...).
  *
  * Thread-safety: call from main() before any thread is started.
  */
@@ -37,11 +37,12 @@ struct options {
 };
 
 /*
- * Fill the variables that the table points to; those of options not given keep their value.
+ * Fill the variables that the table points to; those of options not given keep their value. What
+ * netvm_main() does not understand is no longer in argv.
  * Returns true when the program shall run. Else help was printed (*status is 0) or an error that
  * names the option and what would be valid (*status is OPTIONS_BAD_USAGE).
  */
-bool options_parse(const struct options *options, int argc, char **argv, int *status);
+bool options_parse(const struct options *options, int *argc, char **argv, int *status);
 
 /* Print "program: option: message" and return OPTIONS_BAD_USAGE. */
 int options_error(const struct options *options, const char *option, const char *format, ...)

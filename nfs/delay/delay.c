@@ -152,7 +152,7 @@ int main(int argc, char **argv)
 	};
 	int status;
 
-	if (!options_parse(&options, argc, argv, &status))
+	if (!options_parse(&options, &argc, argv, &status))
 		return status;
 	status = netvm_main(argc, argv, &netvm);
 	for (unsigned i = 0; i < NETVM_QUEUES_MAX; i++)

@@ -552,7 +552,7 @@ int main(int argc, char **argv)
 {
 	int status;
 
-	if (!options_parse(&options, argc, argv, &status))
+	if (!options_parse(&options, &argc, argv, &status))
 		return status;
 	if (!firewall.rules == !firewall.check)
 		return options_error(&options, "--rules",

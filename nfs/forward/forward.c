@@ -166,7 +166,7 @@ int main(int argc, char **argv)
 {
 	int status;
 
-	if (!options_parse(&options, argc, argv, &status))
+	if (!options_parse(&options, &argc, argv, &status))
 		return status;
 	if (forward.next + !!forward.to + !!forward.patch[0] > 1)
 		return options_error(&options, forward.to ? "--to" : "--patch",

@@ -230,7 +230,7 @@ int main(int argc, char **argv)
 	struct background background = {.wake = monitor_report, .signals = {SIGUSR1}};
 	int status;
 
-	if (!options_parse(&options, argc, argv, &status))
+	if (!options_parse(&options, &argc, argv, &status))
 		return status;
 	monitor.start_ns = monotonic_ns();
 	background.interval_ns = monitor.interval_s * 1000000000;

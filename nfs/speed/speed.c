@@ -58,7 +58,7 @@ static const struct option_spec specs[] = {
 	{"--json", NULL, "report as JSON, one line each", .flag = &speed.json},
 	{"--output", "FILE", "replace FILE with each report, instead of stdout",
 		.text = &speed.output},
-	/* also in netvm_main(), which does not run for generate */
+	/* also for netvm_main(), which does not run for generate */
 	{"--name", "NAME", "attach as this NF ($NETVM_NAME)", .text = &speed.name},
 	{"--service", "NAME", "service to fill ($NETVM_SERVICE)", .text = &speed.service},
 	{"--socket", "PATH", "socket of the daemon ($NETVM_SOCKET)", .text = &speed.socket},
@@ -219,7 +219,7 @@ int main(int argc, char **argv)
 	struct background background = {.wake = speed_report, .signals = {SIGUSR1}};
 	int status;
 
-	if (!options_parse(&options, argc, argv, &status))
+	if (!options_parse(&options, &argc, argv, &status))
 		return status;
 	status = options_check();
 	if (status)

@@ -29,4 +29,9 @@ nfs_running
 check "packets pass through it" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 check "it got them" comes_true '.nfs.hello.tx_pkts >= 4'
 
+told() { netvm -j events | jq -r '.events[] | select(.kind == "nf-exit" and .object == "nfs.typo").message'; }
+netvm nf add typo command="/run/test/$binary --nxet" user=nobody restart=never >/dev/null
+check "a mistyped option ends it" event nf-exit nfs.typo
+check "which tells its own words" grep -q "status 2: .*: --nxet: unknown argument; valid: --name" <(told)
+
 done_testing
