@@ -29,7 +29,6 @@ struct counters *engine_counters_new(const struct engine *engine);
 struct steering *steering_empty(void);
 void steering_free_all(struct engine *engine); /* workers have stopped */
 struct program *program_to_port(struct engine *engine, struct port_slot *slot);
-struct chain_books *chain_books_get(struct engine *engine, const char *name);
 /* Free the retired programs that no packet is on any more; waits a grace period if there are any.
  */
 void steer_reap(struct engine *engine);

@@ -20,7 +20,7 @@
 
 /* ---- programs ------------------------------------------------------------------------------ */
 
-struct chain_books *chain_books_get(struct engine *engine, const char *name)
+static struct chain_books *chain_books_get(struct engine *engine, const char *name)
 {
 	struct chain_books *books;
 
@@ -39,6 +39,18 @@ struct chain_books *chain_books_get(struct engine *engine, const char *name)
 	books->next = engine->chains;
 	engine->chains = books;
 	return books;
+}
+
+/* Those made since `first` was the first; no program refers to them. */
+static void drop_books(struct engine *engine, const struct chain_books *first)
+{
+	while (engine->chains != first) {
+		struct chain_books *books = engine->chains;
+
+		engine->chains = books->next;
+		free(books->counters);
+		free(books);
+	}
 }
 
 static int check_program(const struct program_options *options, struct error *error)
@@ -264,8 +276,6 @@ static void steering_abandon(const struct engine *engine, struct steering *steer
 
 void steering_free_all(struct engine *engine)
 {
-	struct chain_books *books;
-
 	if (engine->steering)
 		retire(engine, engine->steering);
 	while (engine->retired) {
@@ -285,11 +295,7 @@ void steering_free_all(struct engine *engine)
 		for (unsigned w = 0; w < engine->n_workers; w++)
 			free(slot->batch[w]);
 	}
-	while ((books = engine->chains)) {
-		engine->chains = books->next;
-		free(books->counters);
-		free(books);
-	}
+	drop_books(engine, NULL);
 }
 
 /* A rule that takes every packet of its port. */
@@ -454,6 +460,7 @@ int engine_steer(struct engine *engine, const struct program_options *programs, 
 {
 	struct steering *steering = steering_empty(), *old = engine->steering;
 	struct destinations *new = calloc(ENGINE_SERVICES_MAX, sizeof(*new));
+	const struct chain_books *known = engine->chains;
 	int err = -ENOMEM;
 
 	if (!steering || !new) {
@@ -477,6 +484,7 @@ int engine_steer(struct engine *engine, const struct program_options *programs, 
 fail:
 	if (steering)
 		steering_abandon(engine, steering);
+	drop_books(engine, known);
 	free(new);
 	return err;
 }

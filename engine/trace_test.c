@@ -305,6 +305,26 @@ static void only_what_matches(void **state)
 	fixture_finish(f);
 }
 
+/* Also when it was a good one, refused together with a bad one. */
+static void a_refused_chain_is_unknown(void **state)
+{
+	struct fixture *f = fixture_start(1);
+	struct trace_options options = {.match = fixture_match_all, .n_pkts = 1, .chain = "good"};
+	struct program_options chains[2];
+	struct error error = {0};
+
+	(void)state;
+	fixture_chain(&chains[0], f, "good", &f->a, 1);
+	fixture_chain(&chains[1], f, "bad", &f->a, 1);
+	chains[1].n_steps = 1;
+	assert_int_equal(engine_steer(f->engine, chains, 2, NULL, 0, &error), -EINVAL);
+	assert_int_equal(engine_trace_start(f->engine, &options, &error), -ENOENT);
+	assert_int_equal(engine_steer(f->engine, chains, 1, NULL, 0, &error), 0);
+	assert_int_equal(engine_trace_start(f->engine, &options, &error), 0);
+	free(engine_trace_stop(f->engine));
+	fixture_finish(f);
+}
+
 /* A packet that an earlier trace has marked and that ends in a later one is not that one's. */
 static void old_marks_mean_nothing(void **state)
 {
@@ -380,6 +400,7 @@ int main(void)
 		cmocka_unit_test(copies_are_followed),
 		cmocka_unit_test(workers_hand_over_marks),
 		cmocka_unit_test(only_what_matches),
+		cmocka_unit_test(a_refused_chain_is_unknown),
 		cmocka_unit_test(old_marks_mean_nothing),
 		cmocka_unit_test(a_long_way_keeps_its_beginning_and_its_end),
 	};
