@@ -50,6 +50,7 @@ struct packet_slot {
 
 struct packet_queue {
 	int fd;
+	struct packet_queue *next_left;
 	uint32_t room; /* bytes of a packet that fit a buffer behind headroom and tag */
 	struct stash stash;
 	unsigned n_received; /* slots filled by the last recvmmsg() */
@@ -341,19 +342,38 @@ static int packet_set_link(struct port *port, bool up, struct error *error)
 }
 
 /*
- * The kernel takes some 15 ms to close a packet socket. With `leave` that happens when the process
- * ends, since the next daemon waits for this one to let go while no packet moves.
+ * The kernel takes some 15 ms to close a packet socket. Those of ports that stay are left to the
+ * end of the process, since the next daemon waits for this one to let go while no packet moves; or
+ * until this one opens a port again, since the next has failed.
  */
+static struct packet_queue *left;
+
+static void close_left(void)
+{
+	while (left) {
+		struct packet_queue *q = left;
+
+		left = q->next_left;
+		close(q->fd);
+		free(q);
+	}
+}
+
 static void close_queue(struct packet_queue *q, struct buffer_pool *pool, bool leave)
 {
 	if (!q)
 		return;
 	compact(&q->stash);
 	stash_return_all(&q->stash, pool);
-	if (q->fd >= 0 && !leave)
-		close(q->fd);
 	if (q->memory)
 		munmap(q->memory, (size_t)DRIVER_BURST * SUPER_BYTES);
+	if (leave && q->fd >= 0) {
+		q->next_left = left;
+		left = q;
+		return;
+	}
+	if (q->fd >= 0)
+		close(q->fd);
 	free(q);
 }
 
@@ -504,6 +524,7 @@ static int packet_open(struct port *port, const struct port_config *config, stru
 
 	if (!packet)
 		return error_set(error, ENOMEM, "", "", "out of memory");
+	close_left();
 	packet->iface = IFACE_NONE;
 	port->driver = packet;
 	port->pool = config->pool;

@@ -39,6 +39,8 @@ refused "not by one whose document is wrong" "nobody" timeout 20 netvmd --config
 check "the first one did not even notice" equal "$(stat_of '[.nfs[].pid] | tostring')" "$pids"
 
 # Refused when it is too late for nothing to happen: an interface that is not there.
+sockets() { tail -n +2 /proc/net/packet | wc -l; }
+before=$(sockets)
 cat >missing.yaml <<-YAML
 ports:
   client: {spec: "af_packet:client"}
@@ -48,6 +50,7 @@ refused "one that fails half-way" "lost0" timeout 20 netvmd --config missing.yam
 nfs_running
 check "the first one goes on" event daemon
 check "with the same document" equal "$(netvm config show)" "$document"
+check "and as many packet sockets" equal "$(sockets)" "$before"
 check "the same NFs" equal "$(stat_of '[.nfs[].pid] | tostring')" "$pids"
 check "and traffic" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 
