@@ -38,6 +38,7 @@
 
 struct engine;
 struct service;
+struct counters;
 struct nf;
 struct program;
 
@@ -135,10 +136,11 @@ int engine_nf_attach(struct engine *engine, const struct nf_options *options, st
  * Take an NF out: no new packets go to it, then nobody reads its rings, then every buffer it owned
  * is taken back and counted under `reason` (DROP_NF_DIED, DROP_NF_REMOVED). With drain_ns > 0 the
  * NF is first told to stop and given that long to hand back what it has. Returns the number of
- * packets lost. The channel may be unmapped afterwards.
+ * packets lost; `counters` (may be NULL) gets its last figures, these losses among them. The
+ * channel may be unmapped afterwards.
  */
-unsigned engine_nf_detach(
-	struct engine *engine, struct nf *nf, enum drop_reason reason, uint64_t drain_ns);
+unsigned engine_nf_detach(struct engine *engine, struct nf *nf, enum drop_reason reason,
+	uint64_t drain_ns, struct counters *counters);
 
 /*
  * One queue of an NF at one moment, as the workers and the NF itself show it; one that lies here

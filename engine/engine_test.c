@@ -173,6 +173,7 @@ static void death_gives_everything_back(void **state)
 {
 	struct fixture *f = fixture_start(1);
 	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", NETVM_FEATURE_STOCK);
+	struct counters last;
 	struct books books;
 	uint64_t words[3];
 
@@ -181,7 +182,10 @@ static void death_gives_everything_back(void **state)
 	fixture_give(f, 50, 0);
 	take_n(a, words, 3); /* some in its hands, the others in its ring */
 	assert_true(rig_wait(fixture_books(f).received == 50));
-	assert_int_equal(rig_nf_free(f->engine, a), 50);
+	assert_int_equal(engine_nf_detach(f->engine, a->nf, DROP_NF_DIED, 0, &last), 50);
+	assert_int_equal(last.tx_pkts, 50);
+	assert_int_equal(last.drops[DROP_NF_DIED], 50);
+	rig_nf_discard(a);
 	books = fixture_books(f);
 	assert_int_equal(books.drops[DROP_NF_DIED], 50);
 	assert_int_equal(books.buffers_stock, 0);

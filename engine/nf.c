@@ -274,8 +274,8 @@ static void drain(struct engine *engine, struct nf *nf, uint64_t drain_ns)
 	} while (now_ns() < until);
 }
 
-unsigned engine_nf_detach(
-	struct engine *engine, struct nf *nf, enum drop_reason reason, uint64_t drain_ns)
+unsigned engine_nf_detach(struct engine *engine, struct nf *nf, enum drop_reason reason,
+	uint64_t drain_ns, struct counters *counters)
 {
 	struct service *service = nf->service;
 	struct loss loss = {.nf = nf, .reason = reason};
@@ -291,6 +291,8 @@ unsigned engine_nf_detach(
 		suspects_note(engine, nf);
 	loss.n = owned(nf, nf->pool->scratch, &loss.n_lost);
 	workers_call(engine, write_off, &loss);
+	if (counters)
+		engine_nf_counters(engine, nf, counters);
 	while (*at != nf)
 		at = &(*at)->next;
 	*at = nf->next;

@@ -153,7 +153,7 @@ static void innocents_are_not_suspected(void **state)
 	a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
 	fixture_give(f, 1, 0);
 	assert_true(rig_wait(rig_nf_take(a, 0, words, 1) == 1));
-	engine_nf_detach(f->engine, a->nf, DROP_NF_REMOVED, 0);
+	engine_nf_detach(f->engine, a->nf, DROP_NF_REMOVED, 0, NULL);
 	n_guarded(f, &n);
 	assert_int_equal(n, 0);
 	rig_nf_discard(a);

@@ -207,7 +207,7 @@ struct rig_nf *rig_nf_parked(
 
 unsigned rig_nf_free(struct engine *engine, struct rig_nf *rig)
 {
-	unsigned lost = engine_nf_detach(engine, rig->nf, DROP_NF_DIED, 0);
+	unsigned lost = engine_nf_detach(engine, rig->nf, DROP_NF_DIED, 0, NULL);
 
 	rig_nf_discard(rig);
 	return lost;

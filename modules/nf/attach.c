@@ -109,7 +109,7 @@ static void session_answer_yes(struct session *session, const struct attach_gran
 
 	if (session_send_ready(session, grant->pool)) {
 		pending_remove(session);
-		session_close(session, DROP_NF_DIED, 0);
+		session_close(session, DROP_NF_DIED, 0, NULL);
 		return;
 	}
 	pending_remove(session);

@@ -87,9 +87,11 @@ void session_ask_move(struct session *session);
 
 /*
  * End a session: out of the engine (see engine_nf_detach), NF told to stop, connection closed,
- * memory unmapped. Returns the number of packets lost.
+ * memory unmapped. Returns the number of packets lost; `counters` (may be NULL)
+ * gets what was counted of it.
  */
-unsigned session_close(struct session *session, enum drop_reason reason, uint64_t drain_ns);
+unsigned session_close(struct session *session, enum drop_reason reason, uint64_t drain_ns,
+	struct counters *counters);
 
 /* Whether the NF said that it goes: GONE in its channel. What it says harms only itself. */
 bool session_took_leave(const struct session *session);

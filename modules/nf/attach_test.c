@@ -63,7 +63,7 @@ static void gone(void *who, struct session *which, const char *why)
 	assert_ptr_equal(who, &owner);
 	n_gone++;
 	snprintf(gone_why, sizeof(gone_why), "%s", why);
-	session_close(which, DROP_NF_DIED, 0);
+	session_close(which, DROP_NF_DIED, 0, NULL);
 	session = NULL;
 }
 
@@ -99,7 +99,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	if (session)
-		session_close(session, DROP_NF_REMOVED, 0);
+		session_close(session, DROP_NF_REMOVED, 0, NULL);
 	attach_close(server);
 	event_base_free(base);
 	return 0;
@@ -201,7 +201,7 @@ static void test_close_tells_the_nf(void **state)
 	(void)state;
 	become_ready(&client);
 	fake.lost = 3;
-	assert_int_equal(session_close(session, DROP_NF_REMOVED, 5), 3);
+	assert_int_equal(session_close(session, DROP_NF_REMOVED, 5, NULL), 3);
 	session = NULL;
 	assert_int_equal(fake.drain_ns, 5);
 	assert_int_equal(client.channel->control, NETVM_CONTROL_STOP);

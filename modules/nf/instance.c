@@ -131,12 +131,10 @@ static unsigned end_session(
 	if (!session)
 		return 0;
 	takeover_leaving(instance);
-	engine_nf_counters(instance->manager->engine, session_nf(session), &counters);
+	lost = session_close(session, reason, drain_ns, &counters);
 	counters_add(instance->book, &counters);
-	lost = session_close(session, reason, drain_ns);
 	crash_reclaimed(&instance->crash, lost);
 	guest_session_closed(instance->guest);
-	instance->book->drops[reason] += lost;
 	instance->session = NULL;
 	nf_changed();
 	return lost;

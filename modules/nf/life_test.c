@@ -84,10 +84,13 @@ static void test_cgroup(void **state)
 
 static void test_killed(void **state)
 {
+	json_t *stats;
+
 	(void)state;
 	rig_apply_ok(rig_one("fw", rig_acting("serve")));
 	rig_await("running");
 	fake.lost = 12;
+	fake.drained = 4;
 	kill((pid_t)rig_figure("fw", "pid"), SIGKILL);
 	rig_await_event("nf-backoff", "1 ms");
 	assert_int_equal(fake.reason, DROP_NF_DIED);
@@ -95,6 +98,10 @@ static void test_killed(void **state)
 	rig_await("running");
 	assert_int_equal(rig_figure("fw", "restarts"), 1);
 	assert_int_equal(rig_figure("fw", "tx_pkts"), 20);
+	assert_int_equal(rig_figure("fw", "rx_pkts"), 18); /* what came back at last, too */
+	stats = rig_stats("fw");
+	assert_int_equal(value_int(json_object_get(stats, "drops"), "nf-died"), 12);
+	json_decref(stats);
 	assert_int_equal(fake_events("nf-", "12 packets lost"), 1);
 	assert_int_equal(fake_events("nf-exit", "signal 9"), 1);
 }

@@ -362,12 +362,13 @@ bool session_beats(const struct session *session)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-unsigned session_close(struct session *session, enum drop_reason reason, uint64_t drain_ns)
+unsigned session_close(struct session *session, enum drop_reason reason, uint64_t drain_ns,
+	struct counters *counters)
 {
 	unsigned lost = 0;
 
 	if (session->nf) {
-		lost = engine_nf_detach(session->engine, session->nf, reason, drain_ns);
+		lost = engine_nf_detach(session->engine, session->nf, reason, drain_ns, counters);
 		/* Out of the engine nobody writes here but us; closing the connection wakes the NF.
 		 */
 		if (!session->goes_on)

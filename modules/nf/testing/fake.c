@@ -83,10 +83,14 @@ int engine_nf_attach(struct engine *engine, const struct nf_options *options, st
 	return 0;
 }
 
-unsigned engine_nf_detach(
-	struct engine *engine, struct nf *nf, enum drop_reason reason, uint64_t drain_ns)
+unsigned engine_nf_detach(struct engine *engine, struct nf *nf, enum drop_reason reason,
+	uint64_t drain_ns, struct counters *counters)
 {
-	(void)engine;
+	if (counters) {
+		engine_nf_counters(engine, nf, counters);
+		counters->rx_pkts += fake.drained;
+		counters->drops[reason] = fake.lost;
+	}
 	free(nf);
 	fake.detached++;
 	fake.reason = reason;

@@ -19,6 +19,7 @@ struct fake {
 	unsigned services;       /* that exist */
 	int attach_error;        /* what the next attach returns instead of working */
 	unsigned lost;           /* what detach returns */
+	unsigned drained;        /* what came back meanwhile */
 	enum drop_reason reason; /* of the last detach */
 	uint64_t drain_ns;
 	struct nf_options options; /* of the last attach; name and layout copied */
