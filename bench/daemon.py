@@ -96,6 +96,12 @@ def chain_document(work, length, source="null:"):
     }
 
 
+def set_ring(document, name, ring, buffers):
+    """So many places in the ring of that NF, so many buffers in the group."""
+    document["nfs"][name]["ring"] = ring
+    document["groups"]["default"]["buffers"] = buffers
+
+
 @contextmanager
 def chain(work, build, length, source="null:"):
     with netvmd(work, build, chain_document(work, length, source)) as api:

@@ -110,8 +110,7 @@ def chain_round(work, build, seconds, ring, buffers, ceiling):
     one fills a deep ring to the brim, which is slower than what passes at a rate: the search goes
     up to `ceiling` when that is more."""
     document = daemon.chain_document(work, 1)
-    document["groups"]["default"]["buffers"] = buffers
-    document["nfs"]["nf1"]["ring"] = ring
+    daemon.set_ring(document, "nf1", ring, buffers)
     with daemon.netvmd(work, build, document) as api:
         work.wait_for("traffic", lambda: api.sent("sink")[1])
         before = snapshot(api)

@@ -69,6 +69,8 @@ def targets(results):
         yield "guest, request to first packet, emulated", "<= 3 s", f"{value:.2f} s", value <= 3
         value = results["guest"]["idle_percent"]
         yield "guest with nothing to do, of a core", "<= 2 %", f"{value:.1f} %", value <= 2
+    yield from restart_targets(results.get("restart", {}))
+    yield from overload_targets(results.get("overload", {}).get("overload"))
     for way, goal in ("template", 500), ("idle", 50):
         if results.get("deploy"):
             value = results["deploy"][way]["ms"]
@@ -86,6 +88,28 @@ def loss_targets(results):
     theirs = results["ovs-dpdk"]["loads"]["50%"]["p99_ns"]
     yield "p99 at half of OVS-DPDK's loss-free rate", f"<= {micros(theirs)} us", \
         f"{micros(ours)} us", 0 < ours <= theirs
+
+
+def restart_targets(results):
+    for how, key, text, goal in (("planned", "blackout_ms", "median", 50),
+                                 ("planned", "max", "worst", 200),
+                                 ("kill -9", "max", "worst", 500)):
+        if ("netvm", how) in results:
+            value = results["netvm", how][key]
+            yield f"restart, {how}, {text} blackout", f"<= {goal} ms", f"{value} ms", value <= goal
+
+
+def overload_targets(result):
+    if not result:
+        return
+    goodput, free = result["goodput_mpps"], result["loss_free_mpps"]
+    yield "150 % of the loss-free rate: goodput / loss-free", ">= 0.95", ratio(goodput, free), \
+        goodput >= 0.95 * free
+    for what, key in (("elsewhere than at its entry", "elsewhere"),
+                      ("of the other chain", "other_chain")):
+        yield f"150 %: dropped {what}", "0", result[key], result[key] == 0
+    yield "150 %: last drop after the load", "<= 100 ms", f"{result['recovery_ms']} ms", \
+        result["recovery_ms"] <= 100
 
 
 def reliability(results):
