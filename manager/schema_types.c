@@ -52,11 +52,17 @@ const char *schema_type_of(const json_t *value)
 
 void schema_join(const char *const *names, char *text, size_t size)
 {
+	static const char more[] = ", ...";
 	size_t at = 0;
 
 	text[0] = '\0';
-	for (; names && *names && at < size; names++)
+	for (; names && *names; names++) {
+		if (at + strlen(", ") + strlen(*names) + sizeof(more) > size) {
+			snprintf(text + at, size - at, "%s", at ? more : more + 2);
+			return;
+		}
 		at += (size_t)snprintf(text + at, size - at, "%s%s", at ? ", " : "", *names);
+	}
 }
 
 int schema_unknown(

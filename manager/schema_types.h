@@ -27,7 +27,7 @@ int schema_wrong(const struct field *field, const json_t *value, struct error *e
 /* "a number", "a list": what a value is, for messages. */
 const char *schema_type_of(const json_t *value);
 
-/* "a, b, c", cut where it does not fit. */
+/* "a, b, c", or "a, b, ..." where more do not fit. */
 void schema_join(const char *const *names, char *text, size_t size);
 
 /* Error "unknown WHAT NAME", naming the nearest of `known` and all of them. Path: the name. */

@@ -229,6 +229,45 @@ static void test_service_in_two_groups(void **state)
 	assert_non_null(strstr(error.hint, "as a is"));
 }
 
+/* That many NFs that fill these services in turn. */
+static json_t *crowd(unsigned n_nfs, unsigned n_services)
+{
+	json_t *section = json_object();
+	char name[16], service[16];
+
+	for (unsigned i = 0; i < n_nfs; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		snprintf(service, sizeof(service), "s%u", i % n_services);
+		json_object_set_new(section, name,
+			rig_object(name, rig_with(rig_external(), "service", service)));
+	}
+	return json_pack("{s:o}", "nfs", section);
+}
+
+static void test_too_many(void **state)
+{
+	static const struct {
+		unsigned n_nfs, n_services;
+		const char *path, *message;
+	} crowds[] = {
+		{100000, 100000, "nfs", "100000 NFs"},
+		{1024, 1024, "nfs.n1023", "1023 services"},
+		{65, 1, "nfs.n64.service", "64 NFs fill service s0"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(crowds) / sizeof(*crowds); i++) {
+		struct error error = {0};
+
+		assert_int_equal(
+			rig_apply(crowd(crowds[i].n_nfs, crowds[i].n_services), &error), -E2BIG);
+		assert_string_equal(error.path, crowds[i].path);
+		assert_non_null(strstr(error.message, crowds[i].message));
+		assert_true(error.hint[0]);
+	}
+	assert_int_equal(fake.services, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +282,7 @@ int main(void)
 		RIG_TEST(test_restart_of_failed),
 		RIG_TEST(test_wrong),
 		RIG_TEST(test_service_in_two_groups),
+		RIG_TEST(test_too_many),
 	};
 
 	return cmocka_run_group_tests(tests, rig_make_places, rig_remove_places);

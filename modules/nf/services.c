@@ -13,6 +13,8 @@
 #include "modules/group/group.h"
 #include "modules/nf/nf.h"
 
+#define SERVICES_MAX (ENGINE_SERVICES_MAX - 1) /* number 0 is none */
+
 struct entry {
 	TAILQ_ENTRY(entry) link;
 	char name[NETVM_NAME_BYTES];
@@ -51,52 +53,67 @@ static void entry_destroy(struct engine *engine, struct entry *entry)
 
 /* ---- check ----------------------------------------------------------------------------------- */
 
-/* The first NF of the section with this service, and how many there are. */
-static const char *first_of(const json_t *section, const char *service, unsigned *n)
+/* `fillers`: the NFs before this one that fill its service, in the document's order. */
+static int check_filler(const json_t *section, const char *name, const json_t *object,
+	const json_t *fillers, struct error *error)
 {
-	const char *name, *first = NULL;
-	json_t *object;
+	const char *service = value_text(object, "service");
+	const char *first = json_string_value(json_array_get(fillers, 0));
+	const char *group = value_text(json_object_get(section, first), "group");
+	char path[2 * NETVM_NAME_BYTES], hint[ERROR_HINT_BYTES];
 
-	*n = 0;
-	json_object_foreach ((json_t *)section, name, object) {
-		if (strcmp(value_text(object, "service"), service) != 0)
-			continue;
-		if (!first)
-			first = name;
-		++*n;
+	if (json_array_size(fillers) == SERVICE_INSTANCES_MAX) {
+		snprintf(path, sizeof(path), "%s.service", name);
+		return error_set(error, E2BIG, path, "give some of them another service",
+			"%u NFs fill service %s already, more cannot", SERVICE_INSTANCES_MAX,
+			service);
 	}
-	return first;
+	if (strcmp(value_text(object, "group"), group) == 0)
+		return 0;
+	snprintf(path, sizeof(path), "%s.group", name);
+	snprintf(hint, sizeof(hint),
+		"all NFs of service %s must be in group %s, as %s is; "
+		"or give this one another service",
+		service, group, first);
+	return error_set(error, EINVAL, path, hint, "service %s is in group %s", service, group);
+}
+
+/* `services` is a map from each service to the list of NFs that fill it. */
+static int check_object(json_t *services, const json_t *section, const char *name,
+	const json_t *object, struct error *error)
+{
+	const char *service = value_text(object, "service");
+	json_t *fillers = json_object_get(services, service);
+	int rc = fillers ? check_filler(section, name, object, fillers, error) : 0;
+
+	if (rc)
+		return rc;
+	if (!fillers && json_object_size(services) == SERVICES_MAX)
+		return error_set(error, E2BIG, name, "several NFs may fill one service",
+			"there are %u services already, more cannot be", SERVICES_MAX);
+	if (!fillers)
+		json_object_set_new(services, service, fillers = json_array());
+	json_array_append_new(fillers, json_string(name));
+	return 0;
 }
 
 int services_check(const json_t *section, struct error *error)
 {
+	json_t *services, *object;
 	const char *name;
-	json_t *object;
+	int rc = 0;
 
+	if (json_object_size(section) > ENGINE_NFS_MAX)
+		return error_set(error, E2BIG, "", "remove some, or run them on another host",
+			"%zu NFs, at most %u can be", json_object_size(section), ENGINE_NFS_MAX);
+	services = json_object();
 	json_object_foreach ((json_t *)section, name, object) {
-		const char *service = value_text(object, "service");
-		unsigned n;
-		const char *first = first_of(section, service, &n);
-		const char *group = value_text(json_object_get(section, first), "group");
-		char path[2 * NETVM_NAME_BYTES], hint[ERROR_HINT_BYTES];
-
-		if (strcmp(value_text(object, "group"), group) != 0) {
-			snprintf(path, sizeof(path), "%s.group", name);
-			snprintf(hint, sizeof(hint),
-				"all NFs of service %s must be in group %s, as %s is; "
-				"or give this one another service",
-				service, group, first);
-			return error_set(error, EINVAL, path, hint, "service %s is in group %s",
-				service, group);
-		}
-		if (n > SERVICE_INSTANCES_MAX) {
-			snprintf(path, sizeof(path), "%s.service", name);
-			return error_set(error, E2BIG, path, "give some of them another service",
-				"%u NFs fill service %s, at most %u can", n, service,
-				SERVICE_INSTANCES_MAX);
-		}
+		rc = check_object(services, section, name, object, error);
+		if (rc)
+			break;
 	}
-	return 0;
+	json_decref(services);
+	return rc;
 }
 
 /* ---- transaction ----------------------------------------------------------------------------- */
@@ -143,15 +160,24 @@ int services_prepare(struct engine *engine, const json_t *section, struct error 
 	return 0;
 }
 
+static bool is_filled(const json_t *section, const char *service)
+{
+	const char *name;
+	json_t *object;
+
+	json_object_foreach ((json_t *)section, name, object)
+		if (strcmp(value_text(object, "service"), service) == 0)
+			return true;
+	return false;
+}
+
 void services_finish(struct engine *engine, const json_t *section)
 {
 	struct entry *entry, *next;
-	unsigned n;
 
 	for (entry = TAILQ_FIRST(&entries); entry; entry = next) {
 		next = TAILQ_NEXT(entry, link);
-		if (!entry->is_new &&
-			(!first_of(section, entry->name, &n) || find(entry->name, true)))
+		if (!entry->is_new && (!is_filled(section, entry->name) || find(entry->name, true)))
 			entry_destroy(engine, entry);
 	}
 	TAILQ_FOREACH (entry, &entries, link)
