@@ -114,13 +114,13 @@ def make_hosts(*names):
         run("ip netns add " + ns)
         atexit.register(run, "ip netns del " + ns, None, False)
         run("ip link set lo up", ns)
-        for family in ("ipv4", "ipv6"):  # who answers late is not away
-            run("sysctl -qw net.%s.neigh.default.mcast_solicit=60" % family, ns)
-            run("sysctl -qw net.%s.neigh.default.ucast_solicit=60" % family, ns)
 
 
 def set_host(ns, number, device):
     run("ip link set %s up" % device, ns)
+    for family in ("ipv4", "ipv6"):  # who answers late is not away
+        for kind in ("mcast", "ucast"):
+            run("sysctl -qw net.%s.neigh.%s.%s_solicit=60" % (family, device, kind), ns)
     run("ip addr add 10.0.0.%d/24 dev %s" % (number, device), ns)
     run("ip addr add fd00::%d/64 dev %s nodad" % (number, device), ns)
 

@@ -31,7 +31,7 @@ check "QEMU runs as nobody" equal "$(stat -c %U "/proc/$(stat_of .nfs.inner.pid)
 head -c 3000000 /dev/urandom >file
 on server python3 -m http.server 80 >http.log 2>&1 &
 until_true 10 listening server 80
-download() { on client curl -s --max-time 60 http://10.0.0.2/file | sha256sum; }
+download() { on client curl -s --max-time 600 http://10.0.0.2/file | sha256sum; }
 check "a download through it arrives as it was" equal "$(download)" "$(sha256sum <file)"
 check "it was woken by a doorbell" stat_is '.nfs.inner.wakeups > 0' true
 check "all of it went through the guest" at_least "$(stat_of .nfs.inner.tx_bytes)" 3000000

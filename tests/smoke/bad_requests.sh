@@ -9,12 +9,12 @@ ports:
 YAML
 before=$(netvm -j config show)
 
-# ask BYTES: send them as they are, print what comes back until the daemon or 2 s say it is over.
+# ask BYTES: send them as they are, print what comes back until the daemon says it is over.
 ask() {
 	python3 - "$1" <<-PYTHON
 		import socket, sys
 		api = socket.socket(socket.AF_UNIX)
-		api.settimeout(2)
+		api.settimeout(60)
 		api.connect("/run/netvm/api.sock")
 		try:
 		    api.sendall(eval(sys.argv[1]))

@@ -44,7 +44,7 @@ check "ping passes" on client ping -q -c 10 -i 0.05 -W 30 10.0.0.2
 head -c 3000000 /dev/urandom >file
 on server python3 -m http.server 80 >http.log 2>&1 &
 until_true 10 listening server 80
-download() { on client curl -s --max-time 60 http://10.0.0.2/file | sha256sum; }
+download() { on client curl -s --max-time 600 http://10.0.0.2/file | sha256sum; }
 check "a download arrives as it was" equal "$(download)" "$(sha256sum <file)"
 check "the other group's NF saw it" comes_true '.nfs.stranger.tx_bytes >= 3000000'
 

@@ -29,13 +29,13 @@ pids=$(stat_of '[.nfs[].pid] | tostring')
 first=$daemon
 check "unsaved: tried out" netvm flow add ssh drop=true match.dst_port=22 match.protocol=tcp --confirm 600
 refused "not while a change waits to be confirmed" "waits to be confirmed" \
-	timeout 20 netvmd --config netvm.yaml --replace
+	timeout 300 netvmd --config netvm.yaml --replace
 netvm config rollback >/dev/null
 cat >broken.yaml <<-YAML
 ports:
   client: {spec: "af_packet:client", group: nobody}
 YAML
-refused "not by one whose document is wrong" "nobody" timeout 20 netvmd --config broken.yaml --replace
+refused "not by one whose document is wrong" "nobody" timeout 300 netvmd --config broken.yaml --replace
 check "the first one did not even notice" equal "$(stat_of '[.nfs[].pid] | tostring')" "$pids"
 
 # Refused when it is too late for nothing to happen: an interface that is not there.
@@ -46,7 +46,7 @@ ports:
   client: {spec: "af_packet:client"}
   lost: {spec: "af_packet:lost0"}
 YAML
-refused "one that fails half-way" "lost0" timeout 20 netvmd --config missing.yaml --replace
+refused "one that fails half-way" "lost0" timeout 300 netvmd --config missing.yaml --replace
 nfs_running
 check "the first one goes on" event daemon
 check "with the same document" equal "$(netvm config show)" "$document"
@@ -82,13 +82,14 @@ check "the same document" equal "$(netvm config show)" "$document"
 refused "not with a program that is none" "no-netvmd" netvm daemon restart --binary /no-netvmd
 refused "nor with one that crashes" "did not start" netvm daemon restart --binary /bin/false
 check "nothing changes then" equal "$(netvm -j version | jq .pid)" "$daemon"
-check "one daemon is there" equal "$(pgrep -cx netvmd)" 1
+one_daemon() { [ "$(pgrep -cx netvmd)" = 1 ]; }
+check "one daemon is there" until_true 10 one_daemon
 check "traffic" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 
 books_balance_now
 stop
 wait $outside
 nothing() { ! pgrep netvm && ! on server ip link show eth0 && [ -z "$(ls /run/netvm/estate)" ]; }
-check "nothing is left" nothing
+check "nothing is left" until_true 10 nothing
 
 done_testing

@@ -11,7 +11,7 @@ ports:
 nfs:
   monitor: {command: netvm-monitor, user: nobody}
 chains:
-  web: {from: client, to: server, path: [monitor], on_failure: hold, hold_ms: 30000}
+  web: {from: client, to: server, path: [monitor], on_failure: hold, hold_ms: 60000}
 YAML
 address client 10.0.0.1/24
 address server 10.0.0.2/24
@@ -20,6 +20,7 @@ echo_server server 7
 check "traffic" stream client 10.0.0.2 7 --count 100
 
 # Nothing is on its way when it dies, so nothing may be lost: the next packets wait for it.
+comes_true '.books.in_flight == 0'
 kill -KILL "$(stat_of .nfs.monitor.pid)"
 event nf-exit nfs.monitor
 check "what comes while it is away arrives all the same, in order" \

@@ -23,7 +23,7 @@ head -c $((32 * 1024 * 1024 / slow)) /dev/urandom >www/file
 on server python3 -m http.server --directory www 80 >http.log 2>&1 &
 until_true 10 listening server 80
 
-check "download" on client curl -sS --max-time 60 -o got http://10.0.0.2/file
+check "download" on client curl -sS --max-time 600 -o got http://10.0.0.2/file
 check "checksum" equal "$(sha256sum <got)" "$(sha256sum <www/file)"
 
 done_testing

@@ -22,11 +22,15 @@ on client ping -q -c 3 -i 0.1 10.0.0.2 >/dev/null
 # Clock ticks of 10 ms that netvmd and the NFs used so far.
 ticks() { cat /proc/"$daemon"/stat $(stat_of '.nfs[].pid | "/proc/\(.)/stat"') | awk '{sum += $14 + $15} END {print sum}'; }
 
-check "the workers sleep" until_true 5 stat_is '[.workers[].sleeping] | all' true
-window=5 # seconds that are watched
-before=$(ticks)
-sleep $window
-check "under 3 % of one core" less $(($(ticks) - before)) $((window * 3))
-check "and all is awake at the first packet" on client ping -q -c 1 -W 1 10.0.0.2
+check "the workers sleep" comes_true '[.workers[].sleeping] | all'
+# A machine may be slow for a while; one who is never idle is so at no time.
+idle() {
+	local window=5 before # seconds that are watched
+	before=$(ticks)
+	sleep $window
+	less $(($(ticks) - before)) $((window * 3))
+}
+check "under 3 % of one core" until_true 6 idle
+check "and all is awake at the first packet" on client ping -q -c 1 -W 30 10.0.0.2
 
 done_testing

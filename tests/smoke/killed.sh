@@ -60,7 +60,7 @@ check "an edited document is used, and that is said" event state
 check "an NF that died meanwhile is started" test "$(stat_of .nfs.monitor.pid)" != "$gone"
 check "the other one goes on" equal "$(stat_of .nfs.forward.pid)" "$stays"
 check "one that is not declared any more is ended" event nf-orphan nfs.extra
-refused "really" "No such process" kill -0 "$unwanted"
+check "really" until_true 10 gone "$unwanted"
 check "traffic" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 
 # An interface that no document wants any more.
@@ -77,7 +77,7 @@ nfs_running
 stop
 nothing() { ! everybody && ! on server ip link show eth0 && [ -z "$(ls /run/netvm/estate)" ] &&
 	[ ! -e /var/lib/netvm/running ]; }
-check "a clean stop leaves nothing" nothing
+check "a clean stop leaves nothing" until_true 10 nothing
 start_again
 check "and forgets what was not saved" equal "$(stat_of '.nfs | has("extra")')" false
 

@@ -232,26 +232,26 @@ books_balance_now() {
 # on HOST COMMAND...: in that host's network namespace.
 on() { local host=$1; shift; ip netns exec "$host" "$@"; }
 
-# hosts NAME...: before start; a port "tap:eth0,netns=NAME" then makes eth0 there. They ask a minute
-# long for a neighbour: who answers late is not away.
+# hosts NAME...: before start; a port "tap:eth0,netns=NAME" then makes eth0 there.
 hosts() {
 	local name
 	for name in "$@"; do
 		ip netns add "$name"
 		on "$name" sysctl -qw net.ipv6.conf.all.accept_dad=0 \
-			net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.addr_gen_mode=1 \
-			net.ipv{4,6}.neigh.default.{m,u}cast_solicit=60
+			net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.addr_gen_mode=1
 		on "$name" ip link set lo up
 	done
 }
 
-# address HOST ADDRESS...: for its eth0.
+# address HOST ADDRESS...: for its eth0. The host asks a minute long for a neighbour: who answers late
+# is not away.
 address() {
 	local host=$1 address
 	shift
 	for address in "$@"; do
 		on "$host" ip address add "$address" dev eth0
 	done
+	on "$host" sysctl -qw net.ipv{4,6}.neigh.eth0.{m,u}cast_solicit=60
 	on "$host" ip link set eth0 up txqueuelen 10000
 }
 

@@ -9,8 +9,8 @@ ports:
   client: {spec: "tap:eth0,netns=client"}
   server: {spec: "tap:eth0,netns=server"}
 nfs:
-  monitor: {command: netvm-monitor, user: nobody}
-  forward: {command: "netvm-forward --next", user: nobody}
+  monitor: {command: netvm-monitor, user: nobody, ring: 8192}
+  forward: {command: "netvm-forward --next", user: nobody, ring: 8192}
 chains:
   web: {from: client, to: server, path: [monitor, forward]}
 YAML

@@ -9,8 +9,8 @@ ports:
   client: {spec: "tap:eth0,netns=client"}
   server: {spec: "tap:eth0,netns=server"}
 nfs:
-  first: {service: monitor, command: netvm-monitor, user: nobody}
-  second: {service: monitor, command: netvm-monitor, user: nobody, standby: true}
+  first: {service: monitor, command: netvm-monitor, user: nobody, ring: 8192}
+  second: {service: monitor, command: netvm-monitor, user: nobody, ring: 8192, standby: true}
 chains:
   web: {from: client, to: server, path: [monitor], on_failure: standby}
 YAML

@@ -50,8 +50,8 @@ check "really" equal "$(netvm -j show flows)" "{}"
 killed
 sed 's/"netvm-state":1/"netvm-state":2/; s/"version":"[^"]*"/"version":"9.9"/' good >$state
 refused "a newer version's" "written by netvmd 9.9 in format 2; this one, .*, reads format 1 to 1" \
-	timeout 20 netvmd --config netvm.yaml
-refused "with what to do" "remove .*/running" timeout 20 netvmd --config netvm.yaml
+	timeout 300 netvmd --config netvm.yaml
+refused "with what to do" "remove .*/running" timeout 300 netvmd --config netvm.yaml
 sed 's/"boot":"[^"]*"/"boot":"another"/' good >$state
 start_again
 check "another boot's: the saved one" equal "$(netvm -j show flows)" "{}"

@@ -13,7 +13,7 @@ YAML
 address client 10.0.0.1/24
 address server 10.0.0.2/24
 
-refused "the second" "another daemon" timeout 20 netvmd --config netvm.yaml
+refused "the second" "another daemon" timeout 300 netvmd --config netvm.yaml
 check "the first goes on" on client ping -q -c 2 -i 0.1 -W 30 10.0.0.2
 check "its API too" stat_of .books
 

@@ -40,7 +40,7 @@ cat >talk.py <<-'PY'
 	    while data := peer.recv(65536):
 	        peer.sendall(data)
 	def client():
-	    peer = socket.create_connection(("10.0.0.2", 7), timeout=20)
+	    peer = socket.create_connection(("10.0.0.2", 7), timeout=300)
 	    count = 0
 	    while os.path.exists("go"):
 	        peer.sendall(count.to_bytes(8, "big"))
