@@ -357,7 +357,7 @@ static void a_vanished_host_shows_on_the_nfs_fd(void **state)
 	assert_int_equal(netvm_sleep(nf), 0);
 	assert_int_equal(poll(&wanted, 1, 0), 0);
 	test_host_close(host);
-	assert_int_equal(poll(&wanted, 1, 10000), 1);
+	assert_int_equal(poll(&wanted, 1, 100000), 1);
 	netvm_wake(nf);
 	assert_int_equal(netvm_receive(nf, &pkt, 1, 0), -ECONNRESET);
 	netvm_detach(nf);

@@ -122,7 +122,7 @@ static void sleep_ends_without_a_doorbell(void **state)
 	assert_int_equal(netvm_sleep(nf), 0);
 	assert_int_equal(host->channel->queue[0].sleep_ticket, 0);
 	assert_int_equal(test_host_give(host, 0, 0, "x", 1), 0);
-	assert_int_equal(poll(&wanted, 1, 10000), 1);
+	assert_int_equal(poll(&wanted, 1, 100000), 1);
 	netvm_wake(nf);
 	assert_int_equal(netvm_receive(nf, &pkt, 1, 0), 1);
 	assert_int_equal(netvm_sleep(nf), 0);
@@ -157,7 +157,7 @@ static void a_port_is_a_doorbell(void **state)
 	assert_int_not_equal(host->channel->queue[0].sleep_ticket, 0);
 	assert_int_equal(poll(&wanted, 1, 20), 0); /* no timer wakes it */
 	assert_int_equal(test_host_give(host, 0, 0, "x", 1), 0);
-	assert_int_equal(poll(&wanted, 1, 10000), 1);
+	assert_int_equal(poll(&wanted, 1, 100000), 1);
 	netvm_wake(nf);
 	assert_int_equal(poll(&wanted, 1, 0), 0); /* the ring is heard */
 	assert_int_equal(netvm_receive(nf, &pkt, 1, 0), 1);
@@ -189,7 +189,7 @@ static void a_host_that_does_not_ring_is_looked_for(void **state)
 	(void)state;
 	assert_int_equal(netvm_sleep(nf), 0);
 	assert_int_equal(host->channel->queue[0].sleep_ticket, 0);
-	assert_int_equal(poll(&wanted, 1, 10000), 1);
+	assert_int_equal(poll(&wanted, 1, 100000), 1);
 	netvm_detach(nf);
 	test_host_close(host);
 }

@@ -23,7 +23,7 @@
 #define RX_WORDS     256u
 #define TX_WORDS     1024u
 #define STOCK_WORDS  256u
-#define PATIENCE_NS  UINT64_C(10000000000)
+#define PATIENCE_NS  UINT64_C(100000000000)
 
 enum owner {
 	OWNER_HOST,

@@ -22,7 +22,7 @@
 #include <netvm/abi/guest.h>
 
 #define PAGE_BYTES   4096
-#define SERVER_MS    10000
+#define SERVER_MS    100000
 #define IVSHMEM_HOST 1 /* our peer number */
 
 int test_host_guest_open(struct test_host *host)

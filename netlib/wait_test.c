@@ -65,8 +65,8 @@ static void an_idle_nf_costs_no_cpu(void **state)
 	uint64_t start_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	(void)state;
-	assert_int_equal(netvm_receive(nf, &pkt, 1, 100 * MS), 0);
-	assert_true(now_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns < 10 * MS);
+	assert_int_equal(netvm_receive(nf, &pkt, 1, 500 * MS), 0);
+	assert_true(now_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns < 100 * MS);
 	netvm_detach(nf);
 	test_host_close(host);
 }
@@ -136,7 +136,7 @@ static void one_sleep_is_rung_for_once(void **state)
 		for (int i = 0; i < 5; i++)
 			assert_int_equal(test_host_give(host, 0, 0, "x", 1), 0);
 		assert_int_equal(host->wakeups, round);
-		assert_int_equal(poll(&wanted, 1, 10000), 1);
+		assert_int_equal(poll(&wanted, 1, 100000), 1);
 		netvm_wake(nf);
 		assert_int_equal(poll(&wanted, 1, 0), 0); /* the doorbell is silent again */
 		assert_int_equal(netvm_receive(nf, pkts, 8, 0), 5);

@@ -86,7 +86,7 @@ static int setup_with(unsigned deadline_ms)
 static int setup(void **state)
 {
 	(void)state;
-	return setup_with(9000);
+	return setup_with(90000);
 }
 
 static int setup_hasty(void **state)

@@ -335,7 +335,7 @@ static void test_ends(void **state)
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
 		rig_teardown(state);
 		rig_setup(state);
-		instance_times.backoff_min_ms = instance_times.backoff_max_ms = 9000;
+		instance_times.backoff_min_ms = instance_times.backoff_max_ms = 90000;
 		print_message("%s, %s\n", ends[i].role, ends[i].restart);
 		rig_apply_ok(rig_one(
 			"fw", rig_with(rig_acting(ends[i].role), "restart", ends[i].restart)));

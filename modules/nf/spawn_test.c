@@ -218,7 +218,7 @@ static void test_dies_with_daemon(void **state)
 	waitpid(daemon, NULL, 0);
 	close(report[0]);
 	pollfd = (struct pollfd){.fd = pidfd, .events = POLLIN};
-	assert_int_equal(poll(&pollfd, 1, 10000), 1);
+	assert_int_equal(poll(&pollfd, 1, 100000), 1);
 	close(pidfd);
 }
 

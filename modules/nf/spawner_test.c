@@ -230,7 +230,7 @@ static void test_dies_with_daemon(void **state)
 	kill(daemon, SIGKILL);
 	waitpid(daemon, NULL, 0);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(poll(&pollfd[i], 1, 10000), 1);
+		assert_int_equal(poll(&pollfd[i], 1, 100000), 1);
 		close(pollfd[i].fd);
 	}
 }

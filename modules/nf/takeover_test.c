@@ -18,7 +18,7 @@
 #include "modules/nf/testing/fake.h"
 #include "modules/nf/testing/rig.h"
 
-#define LONG_MS 9000
+#define LONG_MS 90000
 
 static void start(const char *role)
 {

@@ -87,7 +87,7 @@ static void wait_readable(struct port *port)
 {
 	struct pollfd fd = {.fd = port->ops->wait_fd(&port->rx[0]), .events = POLLIN};
 
-	assert_int_equal(poll(&fd, 1, 10000), 1);
+	assert_int_equal(poll(&fd, 1, 100000), 1);
 }
 
 static void close_port(struct port *port)

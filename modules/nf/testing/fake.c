@@ -23,7 +23,7 @@
 
 #define EVENTS_MAX  256
 #define POOL_BYTES  65536
-#define GUARD_S     10
+#define GUARD_S     100
 #define QUEUE_BYTES 65536
 
 struct nf {

@@ -173,15 +173,15 @@ bool rig_no_children(void *arg)
 
 static void short_times(void)
 {
-	instance_times = (struct instance_times){.settle_ms = 9000,
-		.attach_ms = 9000,
-		.stop_ms = 9000,
+	instance_times = (struct instance_times){.settle_ms = 90000,
+		.attach_ms = 90000,
+		.stop_ms = 90000,
 		.drain_ms = 7,
 		.backoff_min_ms = 1,
 		.backoff_max_ms = 8,
-		.steady_ms = 9000,
-		.patience_ms = 9000,
-		.state_ms = 9000,
+		.steady_ms = 90000,
+		.patience_ms = 90000,
+		.state_ms = 90000,
 		.probation_ms = 0};
 	rig_upgrade = (struct rig_upgrade){0};
 }
