@@ -28,7 +28,7 @@ struct cli {
 	struct fault fault;
 };
 
-#define CLI_TIMEOUT_MS 10000
+#define CLI_TIMEOUT_MS 60000 /* to lock the memory of a large group takes long, too */
 
 /*
  * Ask the daemon, connecting first if need be. Takes over `params` (NULL: none). New reference, or

@@ -272,7 +272,8 @@ static void stats_fini(void)
 }
 
 static const struct rpc_method stats_methods[] = {
-	{"stats.get", NULL, "All counters and states", stats_get, ROLE_NF},
+	{"stats.get", NULL, "Counters and states, read one by one; a snapshot of the books",
+		stats_get, ROLE_NF},
 	{"drops.get", NULL, "Every reason a packet can be dropped for, with its count", drops_get,
 		ROLE_VIEW},
 	{"events.get", events_params, "What happened since, or what happens next", events_get,

@@ -19,7 +19,7 @@ guest_running inner
 
 back() { stat_is ".nfs.inner | .restarts >= $1 and .state == \"running\"" true; }
 
-on client ping -q -i 0.002 10.0.0.2 >/dev/null &
+on client ping -q -i 0.01 10.0.0.2 >/dev/null &
 until_true 10 stat_is '.nfs.inner.tx_pkts > 50' true
 pid=$(stat_of .nfs.inner.pid)
 kill -KILL "$pid"
@@ -51,7 +51,7 @@ goes_down() { # WHAT SYSRQ-KEY END
 	check "it is started again" until_true 60 back $((before + 1))
 	check "the books balance" books_balance
 }
-on client ping -q -i 0.002 10.0.0.2 >/dev/null &
+on client ping -q -i 0.01 10.0.0.2 >/dev/null &
 goes_down panics c "kernel panicked, or it was reset"
 goes_down "powers off" o "exited with status 0"
 check "one that works" netvm nf set inner command=netvm-monitor

@@ -39,7 +39,7 @@ pid=$!
 check "its devices are plugged in" until_true 60 event_seen guest-plugged nfs.inner
 check "the NF that waited attaches" guest_running inner
 check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
-check "the guest had them" stat_is '.nfs.inner | .tx_pkts >= 10 and .tx_pkts == .rx_pkts' true
+check "the guest had them" comes_true '.nfs.inner | .tx_pkts >= 10 and .tx_pkts == .rx_pkts'
 
 document "" "" >without.yaml
 document "$inner" ,inner >with.yaml

@@ -31,9 +31,10 @@ first=$(booted) old=$daemon
 start_again --replace
 wait "$old"
 check "the one that was replaced has ended well" equal $? 0
-check "the guest has ended with it" gone "$first"
+check "the guest has ended with it" until_true 10 gone "$first"
 check "and was booted again" guest_running inner
-check "one QEMU runs" equal "$(booted | wc -l)" 1
+one_booted() { [ "$(booted | wc -l)" = 1 ]; }
+check "one QEMU runs" until_true 10 one_booted
 check "the process stayed" equal "$(stat_of .nfs.monitor.pid)" "$process"
 check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 30 10.0.0.2
 
