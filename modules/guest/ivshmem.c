@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/passing.h"
+
 #define PROTOCOL_VERSION 0
 #define NO_VERSION       (-1)
 #define SIZE_MIN         4096u
@@ -28,24 +30,8 @@ struct ivshmem {
 static int message_send(int socket, int64_t value, int fd)
 {
 	uint64_t word = htole64((uint64_t)value);
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
-	struct iovec part = {&word, sizeof(word)};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
 
-	if (fd >= 0) {
-		header.msg_control = control.bytes;
-		header.msg_controllen = sizeof(control.bytes);
-		*CMSG_FIRSTHDR(&header) = (struct cmsghdr){
-			.cmsg_len = CMSG_LEN(sizeof(int)),
-			.cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS,
-		};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), &fd, sizeof(fd));
-	}
-	return sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(word) ? 0 : -errno;
+	return passing_send(socket, &word, sizeof(word), &fd, fd >= 0);
 }
 
 static int introduce(const struct ivshmem_options *options, int socket)

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/passing.h"
+
 struct qmp {
 	int fd; /* -1: gone */
 	struct event *event;
@@ -37,29 +39,7 @@ static void disconnect(struct qmp *qmp)
 /* One line, with a descriptor or (-1) without. Half a line would be the end of all sense. */
 static int line_send(struct qmp *qmp, const char *line, int fd)
 {
-	const size_t length = strlen(line);
-	struct iovec part = {(char *)line, length};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
-	ssize_t n;
-
-	if (fd >= 0) {
-		header.msg_control = control.bytes;
-		header.msg_controllen = sizeof(control.bytes);
-		*CMSG_FIRSTHDR(&header) = (struct cmsghdr){
-			.cmsg_len = CMSG_LEN(sizeof(int)),
-			.cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS,
-		};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), &fd, sizeof(fd));
-	}
-	n = sendmsg(qmp->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n == (ssize_t)length)
-		return 0;
-	return n < 0 ? -errno : -EAGAIN;
+	return passing_send(qmp->fd, line, strlen(line), &fd, fd >= 0);
 }
 
 /* Takes over the object. */

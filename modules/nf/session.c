@@ -9,11 +9,13 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/passing.h"
+
 #define READY_FDS_MAX (1 + NETVM_QUEUES_MAX + NETVM_WORKERS_MAX)
+_Static_assert(READY_FDS_MAX <= PASSING_FDS_MAX, "all descriptors fit one message");
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -312,21 +314,8 @@ int session_send(const struct session *session, enum netvm_message_type type, ui
 		.n_fds = (uint16_t)n_fds,
 		.value = value,
 	};
-	char control[CMSG_SPACE(sizeof(int) * READY_FDS_MAX)] = {0};
-	struct iovec part = {&message, sizeof(message)};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
 
-	if (n_fds) {
-		header.msg_control = control;
-		header.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-		*CMSG_FIRSTHDR(&header) = (struct cmsghdr){
-			.cmsg_len = CMSG_LEN(sizeof(int) * n_fds),
-			.cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS,
-		};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), fds, sizeof(int) * n_fds);
-	}
-	return sendmsg(session->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return passing_send(session->fd, &message, sizeof(message), fds, n_fds);
 }
 
 int session_send_ready(const struct session *session, const struct buffer_pool *pool)
