@@ -22,6 +22,14 @@ static void start_trace(struct fixture *f, unsigned n_pkts)
 	assert_int_equal(engine_trace_start(f->engine, &options, NULL), 0);
 }
 
+/* Of one packet, which is somewhere on its way now. */
+static void start_trace_under_way(struct fixture *f)
+{
+	start_trace(f, 1);
+	fixture_give(f, 1, 0);
+	assert_true(rig_wait(fixture_books(f).in_flight == 1));
+}
+
 /* What was recorded, as text: "received in, steered chain, ..." */
 static const char *story(const struct trace_packet *packet)
 {
@@ -176,9 +184,7 @@ static void a_dying_nf_ends_it(void **state)
 
 	(void)state;
 	fixture_steer_through(f, &f->a, 1);
-	start_trace(f, 1);
-	fixture_give(f, 1, 0);
-	assert_true(rig_wait(fixture_books(f).in_flight == 1));
+	start_trace_under_way(f);
 	assert_false(engine_trace_done(f->engine));
 	assert_int_equal(rig_nf_free(f->engine, a), 1);
 	assert_true(engine_trace_done(f->engine));
@@ -202,9 +208,7 @@ static void held_packets_say_what_for(void **state)
 	chain.hold_pkts = 100;
 	chain.hold_ms = 60000;
 	fixture_steer(f, &chain);
-	start_trace(f, 1);
-	fixture_give(f, 1, 0);
-	assert_true(rig_wait(fixture_books(f).in_flight == 1));
+	start_trace_under_way(f);
 	a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
 	assert_true(rig_wait((rig_nf_turn(a, 0), engine_trace_done(f->engine))));
 	trace = engine_trace_stop(f->engine);
@@ -334,9 +338,7 @@ static void old_marks_mean_nothing(void **state)
 
 	(void)state;
 	fixture_steer_through(f, &f->a, 1);
-	start_trace(f, 1);
-	fixture_give(f, 1, 0);
-	assert_true(rig_wait(fixture_books(f).in_flight == 1));
+	start_trace_under_way(f);
 	trace = engine_trace_stop(f->engine);
 	assert_false(trace->packet[0].ended);
 	assert_string_equal(story(&trace->packet[0]), "received in, steered chain, given a1");
