@@ -1,13 +1,16 @@
 #!/bin/bash
-# Ping and numbered UDP packets through two NFs between veth cables, over af_packet ports.
+# Ping and numbered UDP packets through two NFs between veth cables, over ports of the driver that is
+# the argument: af_packet or af_xdp.
 . "$(dirname "$0")/lib.sh"
+
+driver=${1:-af_packet}
 
 veth_host client 10.0.0.1/24 fd00::1/64
 veth_host server 10.0.0.2/24 fd00::2/64
 start <<-YAML
 ports:
-  client: {spec: "af_packet:client"}
-  server: {spec: "af_packet:server"}
+  client: {spec: "$driver:client"}
+  server: {spec: "$driver:server"}
 nfs:
   monitor: {command: netvm-monitor, user: nobody}
   forward: {command: "netvm-forward --next", user: nobody}
