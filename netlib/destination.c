@@ -65,7 +65,7 @@ static int table_find(struct netvm *nf, const struct wanted *wanted)
 			return found;
 		sched_yield();
 	}
-	return -EAGAIN;
+	return failure_set(EAGAIN, "the host does not finish changing the table of destinations");
 }
 
 int netvm_destination(struct netvm *nf, enum netvm_destination_kind kind, const char *name)
@@ -78,9 +78,10 @@ int netvm_destination(struct netvm *nf, enum netvm_destination_kind kind, const 
 		transport->ops->grant(transport, kind, name);
 		found = table_find(nf, &wanted);
 	}
-	if (found < 0)
-		return failure_set(
-			-found, "no destination '%s' was granted to %s", name, netvm_name(nf));
+	if (found == -ENOENT)
+		return failure_set(ENOENT,
+			"no destination '%s' was granted to %s: it is in no chain of this NF", name,
+			netvm_name(nf));
 	return found;
 }
 
@@ -89,9 +90,9 @@ int netvm_destination_by_id(struct netvm *nf, enum netvm_destination_kind kind, 
 	const struct wanted wanted = {.kind = kind, .id = id};
 	int found = table_find(nf, &wanted);
 
-	if (found < 0)
+	if (found == -ENOENT)
 		return failure_set(
-			-found, "no destination number %u was granted to %s", id, netvm_name(nf));
+			ENOENT, "no destination number %u was granted to %s", id, netvm_name(nf));
 	return found;
 }
 

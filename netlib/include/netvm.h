@@ -27,8 +27,10 @@
  * has a loop of its own uses netvm_attach(), netvm_receive(), netvm_send().
  *
  * OWNERSHIP. A packet you received is yours until you send it (with any verdict) or release it. In
- * a callback the library sends the whole burst when you return, except what you held. What you
- * still own when your process ends goes back to the host and is counted as lost by you.
+ * a callback the library sends the whole burst when you return, except what you held, sent or
+ * released yourself by its place in the callback's array (a copy is not recognised, and would go
+ * twice). What you still own when your process ends goes back to the host and is counted as lost
+ * by you.
  *
  * THREADS. A struct netvm belongs to one thread. With options.n_queues > 1 netvm_run() runs one
  * thread and one struct netvm per queue, and the packets of one flow always reach the same queue.
@@ -207,7 +209,8 @@ void netvm_detach(struct netvm *nf);
 int netvm_receive(struct netvm *nf, struct netvm_packet *pkts, unsigned max, uint64_t timeout_ns);
 
 /*
- * Stage packets for sending, each by its verdict. There is always room: the ring towards the host
+ * Stage packets for sending, each by its verdict; in a callback, too, for those that are to go
+ * before the others or were made there. There is always room: the ring towards the host
  * is as large as what an NF may own (what does not fit was sent twice and is forgotten). They are
  * shown to the host at the next netvm_flush(), netvm_receive() or netvm_sleep().
  */
@@ -291,9 +294,10 @@ static inline void netvm_to(struct netvm_packet *pkt, unsigned destination)
 /*
  * The verdict value that means "to port NAME" or "through service NAME" for this NF. `kind` is
  * NETVM_DESTINATION_PORT or _SERVICE. Returns the value (>= NETVM_VERDICT_FIRST_DESTINATION),
- * -ENOENT when the manager granted no such destination, -EAGAIN when the host does not finish
- * changing the table. Grants may change while running: look again in options.tick when
- * netvm_destination_version() changed.
+ * -ENOENT when the manager granted no such destination (it grants the ports and services of the
+ * chains that this NF's service is in), -EAGAIN when the host does not finish changing the table.
+ * Grants may change while running: look again in options.tick when netvm_destination_version()
+ * changed.
  */
 int netvm_destination(struct netvm *nf, enum netvm_destination_kind kind, const char *name);
 
