@@ -166,11 +166,12 @@ static int run_once(const struct netvm_options *options, struct outcome *outcome
 	return result;
 }
 
-/* The daemon is away, or back but has not yet got to this NF. */
+/* The daemon is away, or back but has not yet got to this NF, or has no room for it at the moment.
+ */
 static bool worth_retrying(int result)
 {
 	return result == -ECONNRESET || result == -ECONNREFUSED || result == -ENOENT ||
-	       result == -ETIMEDOUT || result == -EPERM || result == -EAGAIN;
+	       result == -ETIMEDOUT || result == -EPERM || result == -EAGAIN || result == -ENOSPC;
 }
 
 static bool waits_for_the_first(const struct netvm_options *options)

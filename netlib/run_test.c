@@ -477,6 +477,26 @@ static void a_new_host_is_attached_again(void **state)
 	test_host_close(runner.host);
 }
 
+/* It has work and state to lose, and may be served in a moment. */
+static void a_new_host_without_room_is_asked_again(void **state)
+{
+	struct test_host_options full = {.refusal = NETVM_REFUSED_RESOURCE}, again = {0};
+	struct runner runner;
+
+	(void)state;
+	runner_start(&runner, (struct netvm_options){.burst = pass, .reattach = true},
+		(struct test_host_options){0});
+	full.path = again.path = runner.path;
+	test_host_close(runner.host);
+	assert_int_equal(test_host_open(&runner.host, &full), 0);
+	assert_int_equal(test_host_ready(runner.host), 0);
+	test_host_close(runner.host);
+	assert_int_equal(test_host_open(&runner.host, &again), 0);
+	assert_int_equal(test_host_ready(runner.host), 0);
+	assert_int_equal(runner_stop(&runner), 0);
+	test_host_close(runner.host);
+}
+
 /* Without options.reattach: the host's word counts. */
 static void a_move_is_attached_to_the_next_offer(void **state)
 {
@@ -585,6 +605,7 @@ int main(void)
 		cmocka_unit_test(a_vanished_host_ends_the_run),
 		cmocka_unit_test(a_corrupt_ring_ends_all_queues),
 		cmocka_unit_test(a_new_host_is_attached_again),
+		cmocka_unit_test(a_new_host_without_room_is_asked_again),
 		cmocka_unit_test(a_move_is_attached_to_the_next_offer),
 		cmocka_unit_test(a_host_that_comes_later_is_waited_for),
 		cmocka_unit_test(waiting_for_a_new_host_can_be_stopped),
