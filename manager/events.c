@@ -34,6 +34,15 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* Some of it was said by strangers: it must neither look like lines of the log nor steer a
+ * terminal. */
+static void make_one_line(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 void events_add(const char *kind, const char *object, const char *format, ...)
 {
 	struct event_record *record = &ring[next_number++ % EVENTS_KEPT];
@@ -45,6 +54,7 @@ void events_add(const char *kind, const char *object, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(record->message, sizeof(record->message), format, args);
 	va_end(args);
+	make_one_line(record->message);
 	log_line("%s%s%s: %s", record->kind, object[0] ? " " : "", record->object, record->message);
 	for (unsigned i = 0; i < EVENTS_WATCHERS; i++)
 		if (watchers[i])

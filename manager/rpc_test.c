@@ -235,6 +235,23 @@ static void events_are_waited_for(void **state)
 	close(fd);
 }
 
+/* What strangers said stays in its line. */
+static void events_are_one_line(void **state)
+{
+	json_t *result;
+	char params[64];
+
+	(void)state;
+	snprintf(params, sizeof(params), "{'since': %d}", (int)events_next());
+	events_add("test", "", "two\nlines\x1b[1m, \xc3\xa9");
+	result = call("events.get", params);
+	assert_string_equal(
+		json_string_value(json_object_get(
+			json_array_get(json_object_get(result, "events"), 0), "message")),
+		"two?lines?[1m, \xc3\xa9");
+	json_decref(result);
+}
+
 static void waiting_ends_in_time(void **state)
 {
 	json_t *result;
@@ -389,6 +406,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(callers_may_close_their_side_first, start, stop),
 		cmocka_unit_test_setup_teardown(too_many_connections_are_refused, start, stop),
 		cmocka_unit_test_setup_teardown(events_are_waited_for, start, stop),
+		cmocka_unit_test_setup_teardown(events_are_one_line, start, stop),
 		cmocka_unit_test_setup_teardown(waiting_ends_in_time, start, stop),
 		cmocka_unit_test_setup_teardown(callers_may_hang_up_while_waiting, start, stop),
 		cmocka_unit_test_setup_teardown(many_calls_in_one_write, start, stop),
