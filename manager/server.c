@@ -190,13 +190,13 @@ static struct connection *connection_create(struct server *server, int fd)
 	if (!connection)
 		return NULL;
 	connection->server = server;
-	connection->stream = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	connection->timer = evtimer_new(server->base, on_late, connection);
-	if (!connection->stream || !connection->timer) {
+	if (connection->timer) /* the descriptor is the caller's until nothing can fail any more */
+		connection->stream =
+			bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	if (!connection->stream) {
 		if (connection->timer)
 			event_free(connection->timer);
-		if (connection->stream)
-			bufferevent_free(connection->stream);
 		free(connection);
 		return NULL;
 	}
