@@ -9,7 +9,8 @@
 /* Per second that become events; more are counted, not told. */
 #define COMPLAINTS_PER_S 10
 
-void complain(struct complaints *complaints, const char *object, const char *format, ...)
+void complain_as(struct complaints *complaints, const char *kind, const char *object,
+	const char *format, ...)
 {
 	char text[256], more[48] = "";
 	struct timespec now;
@@ -29,5 +30,5 @@ void complain(struct complaints *complaints, const char *object, const char *for
 	if (complaints->untold)
 		snprintf(more, sizeof(more), " (%u more like this before)", complaints->untold);
 	complaints->untold = 0;
-	events_add("nf-refused", object, "%s%s", text, more);
+	events_add(kind, object, "%s%s", text, more);
 }

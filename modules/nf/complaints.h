@@ -1,6 +1,7 @@
 /*
- * Events about those who are turned away, at a bounded rate: a stranger must not be able to flush
- * the events about others out. Used by attach.c for all processes, by guest.c for each guest.
+ * Events about those who are turned away, and of what strangers say, at a bounded rate: they must
+ * not be able to flush the events about others out. Used by attach.c for all processes, by guest.c
+ * for each guest and its QEMU.
  *
  * Thread-safety: the manager's thread.
  */
@@ -15,8 +16,10 @@ struct complaints {
 	unsigned n, untold;
 };
 
-/* An event "nf-refused" about `object`, or one more that the next one tells of. */
-void complain(struct complaints *complaints, const char *object, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+/* An event about `object`, or one more that the next one tells of. */
+void complain_as(struct complaints *complaints, const char *kind, const char *object,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#define complain(complaints, object, ...) complain_as(complaints, "nf-refused", object, __VA_ARGS__)
 
 #endif

@@ -38,6 +38,15 @@ void guest_tell(const struct guest *guest, const char *kind, const char *text)
 	events_add(kind, object, "%s", text);
 }
 
+/* What QEMU says it may say all day long. */
+static void guest_quote(struct guest *guest, const char *kind, const char *text)
+{
+	char object[8 + NETVM_NAME_BYTES];
+
+	snprintf(object, sizeof(object), "nfs.%s", guest->options.settings->name);
+	complain_as(&guest->complaints, kind, object, "%s", text);
+}
+
 /* ---- the session ----------------------------------------------------------------------------- */
 
 static int offer(struct guest *guest)
@@ -185,16 +194,16 @@ static void monitor_said(void *arg, const char *name, const json_t *data)
 		snprintf(guest->fault, sizeof(guest->fault),
 			"the guest's kernel panicked, or it was reset (%s)", reason);
 	else if (strcmp(name, "GUEST_PANICKED") == 0)
-		guest_tell(guest, "guest-panic", "the guest's kernel panicked");
+		guest_quote(guest, "guest-panic", "the guest's kernel panicked");
 	else if (strcmp(name, "STOP") == 0)
-		guest_tell(guest, "guest-paused", "QEMU has stopped the guest");
+		guest_quote(guest, "guest-paused", "QEMU has stopped the guest");
 	else if (strcmp(name, "RESUME") == 0)
-		guest_tell(guest, "guest-resumed", "the guest goes on");
+		guest_quote(guest, "guest-resumed", "the guest goes on");
 }
 
 static void monitor_refused(void *arg, const char *text)
 {
-	guest_tell(arg, "guest-monitor", text);
+	guest_quote(arg, "guest-monitor", text);
 }
 
 static void monitor_ready(void *arg)

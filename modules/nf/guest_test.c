@@ -422,6 +422,46 @@ static void test_sockets_go(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+/* Where a QEMU runs; what it says first makes the daemon plug devices in. */
+static int monitor_listen(char path[80])
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(path, 80, "%.60s/qemu", rig_run_dir);
+	strcpy(address.sun_path, path);
+	assert_return_code(bind(fd, (struct sockaddr *)&address, sizeof(address)), errno);
+	assert_return_code(listen(fd, 1), errno);
+	return fd;
+}
+
+/* A QEMU that talks all the time does not flush out what happened to others. */
+static void test_endless_talk(void **state)
+{
+	static const char greeting[] = "{\"QMP\": {}}\n", stop[] = "{\"event\": \"STOP\"}\n",
+			  junk[] = "{\"error\": {\"desc\": \"no\"}}\n";
+	const time_t began = time(NULL);
+	char path[80];
+	int listener = monitor_listen(path), qemu;
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_with(external_guest(), "monitor", path)));
+	fake_loop_until(rig_manager.base, fake_is_readable, &listener);
+	qemu = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_return_code(send(qemu, greeting, strlen(greeting), 0), errno);
+	fake_loop_until(rig_manager.base, fake_is_readable, &qemu);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_return_code(send(qemu, stop, strlen(stop), 0), errno);
+		assert_return_code(send(qemu, junk, strlen(junk), 0), errno);
+		event_base_loop(rig_manager.base, EVLOOP_NONBLOCK);
+	}
+	assert_in_range(fake_events("guest-paused", "") + fake_events("guest-monitor", ""), 10,
+		10 * (time(NULL) - began + 2));
+	close(qemu);
+	close(listener);
+	unlink(path);
+}
+
 static void expect_error(json_t *fields, const char *path, const char *part)
 {
 	struct error error = {0};
@@ -462,6 +502,7 @@ int main(void)
 		RIG_TEST(test_gone_before_the_answer),
 		RIG_TEST(test_refused_and_again),
 		RIG_TEST(test_refused_all_the_time),
+		RIG_TEST(test_endless_talk),
 		RIG_TEST(test_not_another_guest),
 		RIG_TEST(test_not_a_process),
 		RIG_TEST(test_hostile_states),
