@@ -43,7 +43,8 @@ static uint32_t admit(const struct attach_request *request, struct attach_grant 
 
 	require(hello->abi_version == NETVM_ABI_VERSION);
 	require(hello->n_queues >= 1 && hello->n_queues <= NETVM_QUEUES_MAX);
-	require(!(hello->features & ~(uint32_t)(NETVM_FEATURE_META | NETVM_FEATURE_STOCK)));
+	require(!(hello->features & ~(uint32_t)(NETVM_FEATURE_META | NETVM_FEATURE_STOCK |
+						NETVM_FEATURE_STATE | NETVM_FEATURE_BELL)));
 	is_name(hello->name);
 	is_name(hello->service);
 	require(hello->name[0]);

@@ -194,6 +194,58 @@ def hosts():
     return seeds
 
 
+def guests():
+    """Steps of guest.c: QEMU comes, says something, and is heard."""
+    def say(which, text):
+        return bytes([1 + 8 * which]) + struct.pack("<H", len(text)) + text
+
+    monitor, agent, device, bell = 0, 1, 2, 3
+    come, leave, turn = (lambda which: bytes([8 * which])), (lambda which: bytes([3 + 8 * which])), b"\7"
+    ready = come(monitor) + turn + b"\6\0" + turn
+    deleted = b'{"event": "DEVICE_DELETED", "data": {"device": "netvm-%s"}}\n'
+    status = b'{"event": "MIGRATION", "data": {"status": "%s"}}\n'
+    refused = b'{"error": {"class": "GenericError", "desc": "no"}, "id": 1}\n'
+    well = b"".join(b"\6" + bytes([number]) for number in range(1, 20)) + turn
+    return {
+        "plug": ready + b"\4" + well, "unplug": ready + b"\x0c" + well
+        + say(monitor, deleted % b"channel") + say(monitor, deleted % b"group") + turn + well,
+        "save": ready + b"\x14" + well + say(monitor, status % b"completed") + turn,
+        "load": ready + b"\x1c" + well + say(monitor, status % b"failed") + turn,
+        "refused": ready + b"\4" + say(monitor, refused) + turn,
+        "replaced": ready + b"\4" + turn + b"\x0c" + well, "early": b"\4" + ready,
+        "ends": ready + b"\4" + leave(monitor) + turn, "end_heard": ready + b"\x15",
+        "panic": ready + say(monitor, b'{"event": "GUEST_PANICKED", "data": {}}\n') + turn,
+        "junk": come(monitor) + say(monitor, b"[" * 3000 + b"\n") + turn,
+        "agent": come(agent) + turn + say(agent, b"REA") + turn + say(agent, b"DY\n") + turn
+        + b"\5" + say(agent, b"READY\n") + turn + b"\x0d" + come(agent) + turn,
+        "other_word": come(agent) + turn + say(agent, b"RUDE\n") + turn,
+        "device": come(device) + turn + come(device) + turn + leave(device) + turn,
+        "speaks": come(device) + turn + say(device, bytes(8)) + turn,
+        "bell": come(bell) + turn + say(bell, b"139\n" * 9) + turn + b"\x1d",
+    }
+
+
+# ---- what daemons leave and say -------------------------------------------------------------------
+
+def states():
+    """Files of state.c: the formats and length of the first of two, and both."""
+    def seed(first, second, formats=(1, 1)):
+        return struct.pack("<BBH", formats[1], formats[0], len(first)) + first + second
+
+    good, other = b'{"ports":{"lan":{"spec":"null:"}}}', b'{"ports":{}}'
+    head = b'{"netvm-state":1,"bytes":2,"sum":"08f44007b5ff36e8"}\n{}'
+    return {"both": seed(other, good), "torn": seed(other, good[:9], (1, 0)), "newer": seed(b"", good, (0, 3)),
+            "bare": seed(good, head, (0, 0)), "list": seed(b"[]", b"[1]"), "none": b""}
+
+
+def successions():
+    """Who hears it (handover.c), and what."""
+    answer = b'{"jsonrpc":"2.0","result":{},"id":1}\n'
+    refused = b'{"jsonrpc":"2.0","error":{"code":1,"data":{"message":"busy","hint":"wait"}},"id":1}\n'
+    return {"yes": b"\0" + answer, "no": b"\0" + refused, "end": b"\0", "odd": b"\0{}\n",
+            "long": b"\0" + b"x" * 5000, "done": b"\1done\n", "not_done": b"\1done", "other": b"\1\n"}
+
+
 # ---- texts ---------------------------------------------------------------------------------------
 
 DOCUMENT = """\
@@ -247,6 +299,10 @@ def calls():
         "config.patch": f'{{"changes":{patch}}}', "config.rollback": "{}",
         "config.save": '{"path":"x"}', "stats.get": "{}", "drops.get": "{}",
         "events.get": '{"since":0,"wait_ms":1000}', "daemon.info": "{}", "daemon.stop": "{}",
+        "daemon.hand_over": "{}", "nf.restart": '{"name":"x"}', "guard.show": "{}",
+        "nf.upgrade": '{"name":"x","command":"y","probation_ms":0}', "guard.clear": "{}",
+        "guest.show": '{"name":"x"}', "guest.migrate": '{"name":"x"}',
+        "trace.run": '{"in_port":"x","src":"10.0.0.0/8","protocol":"tcp","dst_port":"1-99","count":2}',
     }
     lines = {name: f'{{"jsonrpc":"2.0","id":1,"method":"{name}","params":{params}}}\n'
              for name, params in methods.items()}
@@ -291,9 +347,10 @@ def specs():
 
 TARGETS = {
     "attach": attachments, "border": borders, "cli": lines, "config": documents,
-    "conntrack": conversations, "frame": super_packets, "host": hosts, "packet": packets,
+    "conntrack": conversations, "frame": super_packets, "guest": guests,
+    "handover": successions, "host": hosts, "packet": packets,
     "pcap_port": captures, "pcapfile": captures, "rpc": calls, "rules": rules, "spec": specs,
-    "yaml": documents,
+    "state": states, "yaml": documents,
 }
 
 
