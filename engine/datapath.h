@@ -25,6 +25,7 @@
 #define NETVM_ENGINE_DATAPATH_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -285,7 +286,7 @@ _Static_assert(sizeof(struct flow_entry) == 64, "one flow to a cache line");
 struct worker_call {
 	void (*function)(struct worker *worker, void *arg);
 	void *arg;
-	uint32_t done;
+	sem_t done; /* control's, who waits for it asleep */
 };
 
 struct worker {

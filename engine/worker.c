@@ -17,7 +17,10 @@
 
 #include "engine/datapath.h"
 
-/* Without work a worker polls this long, then gives its core away between polls, then sleeps. */
+/*
+ * Without work a worker polls this long, then gives its core away between polls, then sleeps.
+ * Control, waiting for one, sleeps right after the first.
+ */
 #define SPIN_NS  20000u
 #define SLEEP_NS 100000u
 
@@ -33,7 +36,7 @@ static void run_call(struct worker *worker)
 		return;
 	worker->call = NULL;
 	call->function(worker, call->arg);
-	__atomic_store_n(&call->done, 1, __ATOMIC_RELEASE);
+	sem_post(&call->done);
 }
 
 static unsigned turn(struct worker *worker)
@@ -217,14 +220,26 @@ static void post(struct worker *worker, struct worker_call *call,
 	void (*function)(struct worker *worker, void *arg), void *arg)
 {
 	*call = (struct worker_call){.function = function, .arg = arg};
+	sem_init(&call->done, 0, 0);
 	__atomic_store_n(&worker->call, call, __ATOMIC_RELEASE);
 	worker_wake(worker);
 }
 
+/*
+ * A worker that runs on another core answers within a turn or so. One that may not run before we
+ * get out of its way is waited for asleep, not by yielding: a scheduler gives who yields the core
+ * back after milliseconds, who is woken at once.
+ */
 static void await(struct worker_call *call)
 {
-	while (!__atomic_load_n(&call->done, __ATOMIC_ACQUIRE))
-		sched_yield();
+	uint64_t until = rte_rdtsc() + rte_get_tsc_hz() / 1000000 * SPIN_NS / 1000;
+	int rc;
+
+	while ((rc = sem_trywait(&call->done)) < 0 && rte_rdtsc() < until)
+		rte_pause();
+	while (rc < 0)
+		rc = sem_wait(&call->done); /* a signal may end it early */
+	sem_destroy(&call->done);
 }
 
 static void worker_call(
