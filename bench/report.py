@@ -69,6 +69,7 @@ def targets(results):
         yield "guest, request to first packet, emulated", "<= 3 s", f"{value:.2f} s", value <= 3
         value = results["guest"]["idle_percent"]
         yield "guest with nothing to do, of a core", "<= 2 %", f"{value:.1f} %", value <= 2
+    yield from recovery_targets(results.get("recovery", {}).get("standby"))
     yield from restart_targets(results.get("restart", {}))
     yield from overload_targets(results.get("overload", {}).get("overload"))
     for way, goal in ("template", 500), ("idle", 50):
@@ -88,6 +89,15 @@ def loss_targets(results):
     theirs = results["ovs-dpdk"]["loads"]["50%"]["p99_ns"]
     yield "p99 at half of OVS-DPDK's loss-free rate", f"<= {micros(theirs)} us", \
         f"{micros(ours)} us", 0 < ours <= theirs
+
+
+def recovery_targets(result):
+    if not result:
+        return
+    for what, figure, goal in (("an NF's death is seen", "seen_ms", 1),
+                               ("one that stood by serves", "served_ms", 2)):
+        value = result[figure]["p99"]
+        yield f"{what}, p99", f"<= {goal} ms", f"{value:.2f} ms", value <= goal
 
 
 def restart_targets(results):
@@ -114,10 +124,11 @@ def overload_targets(result):
 
 def reliability(results):
     """What failures and floods cost: recovery, restart, overload."""
-    rows = [[figure, times["p50"], times["p99"]]
-            for figure, times in results.get("recovery", {}).items()]
+    rows = [[how, figure, *times.values()]
+            for how, figures in results.get("recovery", {}).items()
+            for figure, times in figures.items()]
     if rows:
-        table("An NF is killed (kill -9):", ["", "p50", "p99"], rows)
+        table("An NF is killed (kill -9):", ["case", "", "p50", "p99", "max"], rows)
     rows = [[case, how, *figures.values()]
             for (case, how), figures in results.get("restart", {}).items()]
     if rows:
