@@ -8,10 +8,17 @@
 #include "engine/engine.h"
 #include "manager/module.h"
 #include "modules/nf/attach.h"
+#include "modules/nf/cpu_share.h"
 
 #define LOOKS 8u /* in hang_ms */
 
-static bool is_still(struct watch *watch, unsigned queue)
+static bool is_starving(const struct watch *watch, unsigned queue)
+{
+	return cpu_share_ns(watch->pid) - watch->cpu_ns[queue] < watch->period_ns &&
+	       cpu_share_is_wanted(watch->pid);
+}
+
+static bool is_hung(struct watch *watch, unsigned queue)
 {
 	struct nf_pulse pulse;
 
@@ -21,8 +28,9 @@ static bool is_still(struct watch *watch, unsigned queue)
 	} else {
 		watch->n_still[queue] = 0;
 		watch->mark[queue] = pulse.mark;
+		watch->cpu_ns[queue] = cpu_share_ns(watch->pid);
 	}
-	return watch->n_still[queue] >= LOOKS;
+	return watch->n_still[queue] >= LOOKS && !is_starving(watch, queue);
 }
 
 static void look(evutil_socket_t fd, short what, void *arg)
@@ -32,7 +40,7 @@ static void look(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	for (unsigned q = 0; q < watch->n_queues; q++) {
-		if (!is_still(watch, q))
+		if (!is_hung(watch, q))
 			continue;
 		event_del(watch->timer);
 		watch->hung(watch->arg, q);
@@ -53,6 +61,8 @@ void watch_start(struct watch *watch, const struct manager *manager, const struc
 		.timer = event_new(manager->base, -1, EV_PERSIST, look, watch),
 		.engine = manager->engine,
 		.nf = session_nf(session),
+		.pid = session_pid(session),
+		.period_ns = UINT64_C(1000) * period_us,
 		.n_queues = session_n_queues(session),
 		.hung = hung,
 		.arg = arg,
