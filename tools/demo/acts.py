@@ -81,8 +81,19 @@ def download(stage):
 
 def iperf(stage, *options):
     """One iperf3 run from the client; the sums of what arrived."""
-    output = stage.on("client", "iperf3", "-c", SERVER, "-t", str(BULK_S), "-J", *options)
-    end = json.loads(output)["end"]
+    end = {}
+
+    def accepted():
+        try:
+            output = stage.on("client", "iperf3", "-c", SERVER, "-t", str(BULK_S), "-J", *options)
+        except Off as off:
+            if "busy" not in str(off):
+                raise
+            return False
+        end.update(json.loads(output)["end"])
+        return True
+
+    until("the server is done with the run before", accepted)
     return end.get("sum_received") or end["sum"]
 
 
@@ -166,9 +177,14 @@ def refused(stage, protocol, *command):
     except Off:
         pass
 
-    dropped = {rule: n - before[rule] for rule, n in firewall_drops(stage).items()
-               if n > before[rule]}
-    n_sent = sent(stage, protocol) - sent_before
+    n_sent, dropped = sent(stage, protocol) - sent_before, {}
+
+    def all_seen():
+        dropped.update((rule, n - before[rule]) for rule, n in firewall_drops(stage).items()
+                       if n > before[rule])
+        return sum(dropped.values()) >= n_sent
+
+    until("the firewall has seen all that was sent", all_seen)
     return Result(sum(dropped.values()) == n_sent > 0,
                   "; ".join(f"{n} of {n_sent} packets dropped, rule: {rule}"
                             for rule, n in dropped.items()) or "no rule dropped anything")
@@ -193,7 +209,7 @@ def firewall_drops(stage):
         counted = stage.stats()["nfs"]["firewall"]["drops"].get("nf-verdict", 0)
         return sum(drops.values()) == counted
 
-    until("firewall and engine agree on what was refused", agree, 5)
+    until("firewall and engine agree on what was refused", agree)
     return drops
 
 

@@ -16,14 +16,16 @@ BUILD = "/run/build"  # where an unprivileged NF can reach the programs, whereve
 WORK = "/run/demo"
 ADDRESSES = {"client": ["10.0.0.1/24", "fd00::1/64"], "server": ["10.0.0.2/24", "fd00::2/64"]}
 NFS = ("firewall", "monitor", "forward")  # in the order of the chain
-START_S = 120  # a guest under emulation, on a busy machine
+# How long nobody is called late; on a busy machine all takes much longer than usual.
+START_S = 300  # a guest under emulation
+RUN_S = 300
 
 
 class Off(Exception):
     """Something is not as it should be; the text says what."""
 
 
-def run(*argv, timeout=60):
+def run(*argv, timeout=RUN_S):
     """Run a command; what it prints on failure becomes the reason."""
     done = subprocess.run(argv, text=True, errors="replace", stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=timeout, check=False)
@@ -32,7 +34,7 @@ def run(*argv, timeout=60):
     return done.stdout
 
 
-def until(what, condition, seconds=15):
+def until(what, condition, seconds=60):
     """Wait for something that nothing announces."""
     end = time.monotonic() + seconds
     while not condition():
@@ -124,7 +126,7 @@ class Stage:
         self.on(host, "ip", "link", "set", "lo", "up")
         self.on(host, "ip", "link", "set", "eth0", "up", "txqueuelen", "10000")
 
-    def on(self, host, *argv, timeout=60):
+    def on(self, host, *argv, timeout=RUN_S):
         """Run a command on a host."""
         return run("ip", "netns", "exec", host, *argv, timeout=timeout)
 
