@@ -21,7 +21,8 @@
 #include "engine/eal.h"
 #include "modules/port/driver.h"
 
-#define BURST 64u
+#define BURST      64u
+#define BUSY_TRIES 100 /* AF_XDP: the kernel gives a queue back when it has time for it */
 
 static struct port ports[2];
 static struct port_config configs[2];
@@ -46,8 +47,10 @@ static const struct port_driver *find_driver(const char *spec)
 static int open_port(unsigned i)
 {
 	struct error error = {0};
-	int err = ports[i].ops->open(&ports[i], &configs[i], &error);
+	int err = -EBUSY;
 
+	for (int tries = 0; err == -EBUSY && tries < BUSY_TRIES; tries++)
+		err = ports[i].ops->open(&ports[i], &configs[i], &error);
 	if (err)
 		print_error(&error);
 	for (unsigned q = 0; !err && q < PORT_QUEUES_MAX; q++)
