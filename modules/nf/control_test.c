@@ -102,12 +102,16 @@ static void test_live_changes(void **state)
 	json_t *fields = rig_with(rig_acting("serve"), "restart", "never");
 	json_int_t pid;
 	cpu_set_t cpus;
+	int cpu = 0;
 
 	(void)state;
 	rig_apply_ok(rig_one("fw", rig_acting("serve")));
 	rig_await("running");
 	pid = rig_figure("fw", "pid");
-	json_object_set_new(fields, "cpus", json_pack("[i]", 0));
+	sched_getaffinity((pid_t)pid, sizeof(cpus), &cpus);
+	while (!CPU_ISSET(cpu, &cpus))
+		cpu++;
+	json_object_set_new(fields, "cpus", json_pack("[i]", cpu));
 	rig_apply_ok(rig_one("fw", fields));
 	assert_int_equal(rig_figure("fw", "pid"), pid);
 	sched_getaffinity((pid_t)pid, sizeof(cpus), &cpus);

@@ -12,7 +12,7 @@ start < <(
 	nfs:
 	YAML
 	for name in $names; do
-		echo "  $name: {command: 'netvm-forward --next', user: nobody, cpus: [0]}"
+		echo "  $name: {command: 'netvm-forward --next', user: nobody, cpus: [$a_cpu]}"
 	done
 	cat <<-YAML
 	chains:

@@ -54,6 +54,7 @@ PATH=/run/build/manager:/run/build/cli:/usr/sbin:/usr/bin:/sbin:/bin
 slow=${NETVM_SLOW:+4} # sanitizers: less work, more patience
 slow=${slow:-1}
 patience=$((10 * slow)) # times what a quiet machine takes: only a failing test waits so long
+a_cpu=$(awk '/^Cpus_allowed_list/ {print $2 + 0}' /proc/self/status) # for those who need one
 n_checks=0
 n_failed=0
 daemon=

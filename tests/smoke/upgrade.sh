@@ -29,7 +29,7 @@ chmod 755 dies mute garbage
 generate() { echo "netvm-speed generate --to out --flows 16 $*"; }
 # One worker on one CPU: the kernel keeps the order of what goes through a cable per CPU.
 start <<-YAML
-engine: {cpus: [0]}
+engine: {cpus: [$a_cpu]}
 groups:
   default: {buffers: 65536}
 ports:
