@@ -17,8 +17,9 @@ struct client;
 
 struct cli {
 	const char *socket;
-	bool json;   /* print results as JSON */
-	bool colour; /* on a terminal, unless NO_COLOR is set */
+	bool json;        /* print results as JSON */
+	bool colour;      /* on a terminal, unless NO_COLOR is set */
+	unsigned columns; /* to break long lines of help at */
 	FILE *out;
 	struct client *client; /* NULL until something is asked */
 	json_t *schema;        /* "sections" of schema.get; NULL until needed */

@@ -19,24 +19,33 @@ static char *usage_of(const struct command *command, const json_t *section, char
 	return text + strlen("usage: ");
 }
 
-#define OVERVIEW_COLUMNS 60
+#define OVERVIEW_COLUMNS 46
 
-/* In the overview a long line ends in dots, in front of one of its options. */
+/* In the overview the last options of a long line are left out. */
 static char *shorten(char *usage)
 {
 	char *cut = usage;
 
 	if (strlen(usage) <= OVERVIEW_COLUMNS)
 		return usage;
-	for (char *at = usage; (at = strstr(at, " [")) && at - usage <= OVERVIEW_COLUMNS - 4; at++)
+	for (char *at = usage; (at = strstr(at, " [")) && at - usage <= OVERVIEW_COLUMNS - 6; at++)
 		cut = at;
-	strcpy(cut, " ...");
+	if (cut != usage)
+		strcpy(cut, " [...]");
 	return usage;
+}
+
+static struct table *begin(struct cli *cli, const char *const headers[])
+{
+	struct table *table = table_begin(headers);
+
+	table_wrap(table, cli->columns);
+	return table;
 }
 
 static void list_commands(struct cli *cli, const bool live[COMMANDS_MAX], const json_t *section)
 {
-	struct table *table = table_begin((const char *[]){"", "", NULL});
+	struct table *table = begin(cli, (const char *[]){"", "", NULL});
 	char usage[200];
 
 	for (int i = 0; commands[i].word[0]; i++) {
@@ -68,7 +77,7 @@ static void add_option_row(struct table *table, const struct option *option)
 
 static void list_places(struct cli *cli, const struct command *command)
 {
-	struct table *table = table_begin((const char *[]){"", "", NULL});
+	struct table *table = begin(cli, (const char *[]){"", "", NULL});
 	const char *rest = command->arguments;
 	struct place place;
 
@@ -85,7 +94,7 @@ static void list_places(struct cli *cli, const struct command *command)
 
 static void list_global_options(struct cli *cli)
 {
-	struct table *table = table_begin((const char *[]){"", "", NULL});
+	struct table *table = begin(cli, (const char *[]){"", "", NULL});
 
 	for (const struct option *option = grammar_options; option->name; option++) {
 		if (option->everywhere)
@@ -94,21 +103,30 @@ static void list_global_options(struct cli *cli)
 	table_end(table, cli->out, cli->colour);
 }
 
+/* "a number 68..15000 (bytes); default 1500" */
+static void add_valid_row(struct table *table, const json_t *entry)
+{
+	char preset[64];
+
+	schema_preset(entry, preset, sizeof(preset));
+	table_cell(table, COLOUR_NONE, "%s", "");
+	if (strcmp(preset, "none") == 0)
+		table_cell(table, COLOUR_DIM, "%s", schema_text(entry, "valid"));
+	else
+		table_cell(table, COLOUR_DIM, "%s; %s%s", schema_text(entry, "valid"),
+			strcmp(preset, "required") == 0 ? "" : "default: ", preset);
+}
+
 static void list_fields(struct cli *cli, const json_t *section)
 {
 	struct schema_fields fields = schema_fields(section);
 	struct table *table =
-		table_begin((const char *[]){"FIELD", "DEFAULT", "VALID", "MEANING", NULL});
-	char preset[64];
+		begin(cli, (const char *[]){"FIELD", "MEANING; VALID; DEFAULT", NULL});
 
 	for (unsigned i = 0; i < fields.n; i++) {
-		const json_t *entry = fields.at[i].entry;
-
-		schema_preset(entry, preset, sizeof(preset));
 		table_cell(table, COLOUR_BOLD, "%s", fields.at[i].path);
-		table_cell(table, COLOUR_NONE, "%s", preset);
-		table_cell(table, COLOUR_NONE, "%s", schema_text(entry, "valid"));
-		table_cell(table, COLOUR_NONE, "%s", schema_text(entry, "help"));
+		table_cell(table, COLOUR_NONE, "%s", schema_text(fields.at[i].entry, "help"));
+		add_valid_row(table, fields.at[i].entry);
 	}
 	table_end(table, cli->out, cli->colour);
 	free(fields.at);

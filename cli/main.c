@@ -2,6 +2,7 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/client.h"
@@ -26,6 +27,13 @@ static bool wants_colour(void)
 	       !(terminal && strcmp(terminal, "dumb") == 0);
 }
 
+static unsigned columns(void)
+{
+	struct winsize size;
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 100;
+}
+
 /* `netvm -s PATH` opens the prompt, too. */
 static bool wants_prompt(int argc, char **argv, struct cli *cli)
 {
@@ -43,6 +51,7 @@ int main(int argc, char **argv)
 	struct cli cli = {
 		.socket = preset_socket(),
 		.colour = wants_colour(),
+		.columns = columns(),
 		.out = stdout,
 		.fault.word = FAULT_NO_WORD,
 	};

@@ -111,6 +111,7 @@ static void print_object(struct cli *cli, const json_t *section, const json_t *o
 	struct table *table =
 		table_begin((const char *[]){"FIELD", "VALUE", "UNIT", "CHANGE", "MEANING", NULL});
 
+	table_wrap(table, cli->columns);
 	for (unsigned i = 0; i < fields.n; i++) {
 		const json_t *entry = fields.at[i].entry;
 		const json_t *value = value_at(object, fields.at[i].path);

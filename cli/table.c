@@ -15,6 +15,8 @@ struct table {
 	unsigned n_columns;
 	struct cell *cells;
 	unsigned n_cells;
+	unsigned wrap_columns; /* 0: lines are as long as they are */
+	int *width;            /* of each column; while it is printed */
 };
 
 static const char *const colour_codes[] = {
@@ -63,6 +65,12 @@ void table_cell(struct table *table, enum colour colour, const char *format, ...
 	cells[table->n_cells++] = cell;
 }
 
+void table_wrap(struct table *table, unsigned columns)
+{
+	if (table)
+		table->wrap_columns = columns;
+}
+
 static const char *cell_text(const struct cell *cell)
 {
 	return cell->text ? cell->text : "?";
@@ -95,18 +103,54 @@ static int column_width(const struct table *table, unsigned column)
 	return width;
 }
 
+/* Where the first line of `text` ends: before the last blank within `room`, if there is one. */
+static const char *line_end(const char *text, int room)
+{
+	const char *end = NULL;
+	int width = 0;
+
+	for (; *text; text++) {
+		if (*text == ' ' && (width <= room || !end))
+			end = text;
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+		if (width > room && end)
+			return end;
+	}
+	return text;
+}
+
+#define ROOM_MIN 24 /* narrower than that is harder to read than a long line */
+
 /* The last column is not padded, so that lines have no trailing blanks. */
+static void print_last(const struct table *table, const char *text, FILE *out)
+{
+	int indent = 2;
+	const char *end;
+
+	for (unsigned i = 0; i + 1 < table->n_columns; i++)
+		indent += table->width[i] + 2;
+	while ((int)table->wrap_columns - indent >= ROOM_MIN) {
+		end = line_end(text, (int)table->wrap_columns - indent);
+		if (!*end)
+			break;
+		fprintf(out, "%.*s\n%*s", (int)(end - text), text, indent, "");
+		text = end + 1;
+	}
+	fprintf(out, "%s\n", text);
+}
+
 static void print_text(const struct table *table, unsigned column, const char *text, FILE *out)
 {
-	int pad = column_width(table, column) - text_width(text);
+	int pad = table->width[column] - text_width(text);
 	bool last = column + 1 == table->n_columns;
 
 	fputs(column == 0 ? "  " : "", out);
 	if (is_right(table, column))
-		fprintf(out, "%*s%s", pad, "", text);
+		fprintf(out, "%*s%s%s", pad, "", text, last ? "\n" : "  ");
+	else if (last)
+		print_last(table, text, out);
 	else
-		fprintf(out, "%s%*s", text, last ? 0 : pad, "");
-	fputs(last ? "\n" : "  ", out);
+		fprintf(out, "%s%*s  ", text, pad, "");
 }
 
 static void print_cell(const struct table *table, unsigned i, FILE *out, bool colour)
@@ -128,14 +172,24 @@ static void print_headers(const struct table *table, FILE *out, bool colour)
 	colour_set(out, colour, COLOUR_NONE);
 }
 
-void table_end(struct table *table, FILE *out, bool colour)
+static void print_table(struct table *table, FILE *out, bool colour)
 {
-	if (!table)
-		return;
+	int width[table->n_columns];
+
+	for (unsigned i = 0; i < table->n_columns; i++)
+		width[i] = column_width(table, i);
+	table->width = width;
 	if (table->n_cells > 0 && table->headers[0][0])
 		print_headers(table, out, colour);
 	for (unsigned i = 0; i < table->n_cells; i++)
 		print_cell(table, i, out, colour);
+}
+
+void table_end(struct table *table, FILE *out, bool colour)
+{
+	if (!table)
+		return;
+	print_table(table, out, colour);
 	for (unsigned i = 0; i < table->n_cells; i++)
 		free(table->cells[i].text);
 	free(table->cells);

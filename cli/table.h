@@ -31,6 +31,12 @@ struct table *table_begin(const char *const *headers);
 void table_cell(struct table *table, enum colour colour, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/*
+ * Break texts of the last column between words, so that lines have at most `columns` characters;
+ * not where that leaves it too little room. 0: never.
+ */
+void table_wrap(struct table *table, unsigned columns);
+
 /* Print and free. A table without rows prints nothing. */
 void table_end(struct table *table, FILE *out, bool colour);
 

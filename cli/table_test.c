@@ -35,6 +35,36 @@ static void test_table(void **state)
 	free(text);
 }
 
+static void test_wrap(void **state)
+{
+	struct table *table = table_begin((const char *[]){"", "", NULL});
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	(void)state;
+	table_wrap(table, 2 + 4 + 2 + 24);
+	table_cell(table, COLOUR_NONE, "a");
+	table_cell(
+		table, COLOUR_NONE, "%s", "exactly twenty-four char and more, länger und länger");
+	table_cell(table, COLOUR_NONE, "wide");
+	table_cell(table, COLOUR_NONE, "%s", "a-word-that-is-longer-than-the-line and more");
+	table_end(table, out, false);
+	table = table_begin((const char *[]){"", "", NULL});
+	table_wrap(table, 2 + 4 + 2 + 23);
+	table_cell(table, COLOUR_NONE, "wide");
+	table_cell(table, COLOUR_NONE, "too little room for it, so it stays one line");
+	table_end(table, out, false);
+	fclose(out);
+	assert_string_equal(text, "  a     exactly twenty-four char\n"
+				  "        and more, länger und\n"
+				  "        länger\n"
+				  "  wide  a-word-that-is-longer-than-the-line\n"
+				  "        and more\n"
+				  "  wide  too little room for it, so it stays one line\n");
+	free(text);
+}
+
 static void test_quantity(void **state)
 {
 	static const struct {
@@ -98,6 +128,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_wrap),
 		cmocka_unit_test(test_quantity),
 		cmocka_unit_test(test_caret),
 	};
