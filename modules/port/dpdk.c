@@ -2,7 +2,7 @@
  * dpdk: any Ethernet device DPDK has a driver for, physical or virtual. Called by the engine
  * through dpdk_driver; EAL runs already.
  *
- *     dpdk:0000:01:00.0        dpdk:net_tap0,iface=foo        dpdk:net_memif0,role=client,...
+ *     dpdk:0000:01:00.0        dpdk:net_pcap0,iface=foo        dpdk:net_memif0,role=client,...
  *
  * The device is plugged in at open and out at close. Its packets are received into and sent from
  * the group's memory through a mempool over it (dpdk_pool.h). Flows are spread over queues by RSS
@@ -344,7 +344,8 @@ static int plug_in(struct dpdk_port *dpdk, const char *args, struct error *error
 	if (err)
 		return error_set(error, -err, "spec",
 			"a PCI device must be bound to vfio-pci (dpdk-devbind.py --status); a "
-			"virtual one is net_tap0, net_memif0, net_pcap0, ... with its arguments",
+			"virtual one is net_memif0, net_pcap0, net_vhost0, ... with its arguments "
+			"(for a TAP device there is tap:)",
 			"DPDK cannot open '%s': %s", args, rte_strerror(-err));
 	RTE_ETH_FOREACH_MATCHING_DEV(device, args, &iterator)
 	{
@@ -470,8 +471,9 @@ static int start_device(struct port *port, const struct port_config *config, str
 	if (!err)
 		err = rte_eth_dev_start(dpdk->device);
 	if (err)
-		return error_set(error, -err, "spec", "", "cannot start DPDK device %s: %s",
-			dpdk->name, rte_strerror(-err));
+		return error_set(error, -err, "spec",
+			"its driver says why in the log of the daemon",
+			"cannot start DPDK device %s: %s", dpdk->name, rte_strerror(-err));
 	return 0;
 }
 
@@ -517,7 +519,7 @@ const struct port_driver dpdk_driver = {
 	.kind = "dpdk",
 	.usage = "dpdk:DEVICE[,ARGUMENTS]",
 	.help = "any Ethernet device DPDK can drive: a PCI address, or a virtual device such as "
-		"net_tap0,iface=NAME",
+		"net_memif0,role=client",
 	.open = dpdk_open,
 	.close = dpdk_close,
 	.info = dpdk_info,

@@ -155,10 +155,19 @@ static bool wants_positional(const struct spec_parser *parser)
 	return false;
 }
 
-/* A value by position may contain "=" as long as what stands before it is no option. */
+/* A mere word before "=", as a mistyped option has; a path says what it is by its other characters.
+ */
+static bool is_named(const char *item)
+{
+	size_t length = strspn(item, "abcdefghijklmnopqrstuvwxyz_");
+
+	return length > 0 && item[length] == '=';
+}
+
 static int parse_item(struct spec_parser *parser, char *item)
 {
 	char *equals = strchr(item, '=');
+	bool named = is_named(item);
 	int i;
 
 	if (!equals)
@@ -167,7 +176,7 @@ static int parse_item(struct spec_parser *parser, char *item)
 	i = find_option(parser, item);
 	if (i >= 0)
 		return set_field(parser, (unsigned)i, equals + 1);
-	if (!wants_positional(parser))
+	if (named || !wants_positional(parser))
 		return unknown_option(parser, item);
 	*equals = '=';
 	return positional(parser, item);

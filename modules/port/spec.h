@@ -5,9 +5,10 @@
  *
  *     tap:lan0,queues=2,netns=red        af_packet:eth0        null:size=128,rate=1000000
  *
- * A value of kind ADDRESS is an Ethernet address (6 bytes); the field behind the table's offset is
- * char[size] for TEXT, uint64_t for NUMBER, bool for SWITCH, uint8_t[6] for ADDRESS. What the spec
- * does not name keeps the value the caller put there.
+ * A value by position may hold "=", but not behind a mere word: ./x=y is a path, x=y a mistyped
+ * option. A value of kind ADDRESS is an Ethernet address (6 bytes); the field behind the table's
+ * offset is char[size] for TEXT, uint64_t for NUMBER, bool for SWITCH, uint8_t[6] for ADDRESS. What
+ * the spec does not name keeps the value the caller put there.
  */
 #ifndef NETVM_MODULES_PORT_SPEC_H
 #define NETVM_MODULES_PORT_SPEC_H

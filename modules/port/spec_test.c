@@ -46,7 +46,8 @@ static void test_good(void **state)
 		{"a,-,size=60", "a", "", 60, true},
 		{"a,,size=9000", "a", "", 9000, true},
 		{"size=100,a,source=off,b", "a", "b", 100, false},
-		{"a,x=y,source=on", "a", "x=y", 64, true},
+		{"a,./x=y,source=on", "a", "./x=y", 64, true},
+		{"a,x1=y", "a", "x1=y", 64, true},
 		{"1234567,size=0x40", "1234567", "", 64, true},
 	};
 	struct options options;
@@ -87,6 +88,8 @@ static void test_bad(void **state)
 		{"a,mac=02:00:00:00:00:01x", "mac cannot be '02:00:00:00:00:01x': valid is a "
 					     "unicast address as 02:00:00:00:00:01"},
 		{"a,size=64,size=65", "size is given twice"},
+		{"a,sise=64", "no option is called 'sise'; did you mean 'size'? valid: size, "
+			      "source, mac"},
 		{"a,b,sise=64", "no option is called 'sise'; did you mean 'size'? valid: size, "
 				"source, mac"},
 		{"a,b,colour=1", "no option is called 'colour'; valid: size, source, mac"},
