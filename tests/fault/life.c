@@ -185,7 +185,7 @@ static void child_stays(const struct evil_case *self)
 	if (!self->argument)
 		client_hang_up(&client);
 	must(read(leave[0], &byte, 1) == 1, "hearing from the parent");
-	for (uint64_t i = 0; i < rounds(1000000, 20000000); i++) {
+	for (uint64_t i = 0; i < rounds(1000000, 4000000); i++) {
 		size_t at = random_word(&seed) % (client.layout.group_bytes / sizeof(uint64_t));
 
 		((uint64_t *)client.group)[at] = seed;

@@ -20,11 +20,11 @@ RSS_MARGIN_KB = 4096
 IN_FLIGHT_PKTS = 1024  # what the victims may have under way
 SANITIZER = re.compile(r"Sanitizer|runtime error:")
 
-# The victims: steady traffic through one NF. Its ring holds 6.5 s of it, so that a machine with
-# other work to do is no loss; nor is an NF hung that does not come to run for seconds.
+# The victims: steady traffic through one NF. The rings between two workers and before the NF hold 4 s
+# and more of it and it may stand still for long, so that a machine with other work to do is no loss.
 VICTIMS = {
     "groups": {"victims": {"huge_pages": "never", "buffers": 131072, "buffer_bytes": 512}},
-    "ports": {"source": {"spec": "null:rate=10000,flows=16", "group": "victims", "mtu": 256,
+    "ports": {"source": {"spec": "null:rate=2000,flows=16", "group": "victims", "mtu": 256,
                          "up": False},
               "sink": {"spec": "null:source=off", "group": "victims", "mtu": 256}},
     "nfs": {"forward": {"command": "netvm-forward --next", "group": "victims", "ring": 65536,
@@ -49,8 +49,13 @@ class Api:
     """One connection to the API."""
 
     def __init__(self, patience_s=PATIENCE_S):
+        self.patience_s = patience_s
+        self.connect()
+
+    def connect(self):
+        """Also again, to a daemon that took over."""
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(patience_s)
+        self.socket.settimeout(self.patience_s)
         self.socket.connect("/run/netvm/api.sock")
         self.lines = self.socket.makefile("r")
 
@@ -75,18 +80,23 @@ class Netvmd(Api):
     def __init__(self, document, **environment):
         with open("netvm.yaml", "w", encoding="utf-8") as file:
             json.dump(document, file)  # JSON is YAML
-        ready, child_end = os.pipe()
         self.log = open("netvmd.log", "w+", encoding="utf-8", errors="replace")
-        self.process = subprocess.Popen(
-            ["netvmd", "--config", "netvm.yaml", "--ready-fd", str(child_end)],
-            pass_fds=[child_end], stdout=self.log, stderr=self.log,
-            env={**os.environ, **environment})
-        os.close(child_end)
-        with open(ready, "rb") as end:
-            if end.readline() != b"READY\n":
-                sys.exit("Bail out! netvmd did not become ready\n" + self.tail())
+        self.process, said = self.start(environment)
+        if said != "READY":
+            sys.exit(f"Bail out! netvmd did not become ready: {said}\n" + self.tail())
         super().__init__()
         self.lost = False  # it has ended or does not answer any more
+
+    def start(self, environment, *options, first=None):
+        """A process of netvmd, and what it says to whoever waits: READY, or why not, or nothing."""
+        ready, child_end = os.pipe()
+        process = subprocess.Popen(
+            ["netvmd", "--config", "netvm.yaml", "--ready-fd", str(child_end), *options],
+            pass_fds=[child_end], stdout=self.log, stderr=self.log,
+            env={**os.environ, **environment}, preexec_fn=first)
+        os.close(child_end)
+        with open(ready, encoding="utf-8") as end:
+            return process, end.readline().rstrip("\n")
 
     def up(self, ports, up):
         """Traffic of these ports on or off."""
