@@ -13,6 +13,7 @@
 #include <event2/event.h>
 
 #include "manager/file.h"
+#include "manager/handover.h"
 #include "manager/store.h"
 #include "manager/testing/daemon.h"
 #include "manager/testing/fake.h"
@@ -43,6 +44,13 @@ int file_open_lock(const char *dir)
 {
 	require(dir);
 	return -EROFS;
+}
+
+/* In place of manager/handover.c: this daemon stays. */
+void handover_begin(int fd)
+{
+	require(fd >= 0);
+	close(fd);
 }
 
 static void is_answer(const json_t *answer)
