@@ -76,7 +76,8 @@ int eal_start(struct error *error)
 	}
 	argv[argc] = NULL;
 	if (rte_eal_init(argc, argv) < 0)
-		return error_set(error, rte_errno, "engine", "see the messages above",
+		return error_set(error, rte_errno, "engine",
+			"see the messages above; librte-bus-pci and -mempool-ring must be there",
 			"DPDK's environment does not start: %s", rte_strerror(rte_errno));
 	started = true;
 	return 0;

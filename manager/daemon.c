@@ -280,6 +280,9 @@ static int start_engine(struct daemon *daemon, struct error *error)
 	if (options.notify_fd < 0)
 		return error_set(error, errno, "", "", "no eventfd: %s", strerror(errno));
 	daemon->manager.notify_fd = options.notify_fd;
+	/* DPDK keeps its files there, if it is one folder; systemd names all of the unit's. */
+	if (setenv("RUNTIME_DIRECTORY", daemon->options->run_dir, 1))
+		return error_set(error, errno, "", "", "no memory for the environment");
 	rc = schema_complete(modules_sections(), NULL, daemon->document, &complete, error);
 	if (rc)
 		return rc;
