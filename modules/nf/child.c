@@ -121,6 +121,7 @@ static int child_spawn(struct child *child, const struct manager *manager,
 		.cpus = CPU_COUNT(&settings->cpus) ? &settings->cpus : NULL,
 		.output_fd = child->output.fd,
 		.cgroup_fd = child->cgroup.procs_fd,
+		.extra_fd = -1,
 		.dies_with_daemon = settings->guest, /* QEMU cannot attach to another daemon */
 	};
 	int rc;

@@ -153,11 +153,16 @@ static int die_with_daemon(const struct child *child)
 	return -1;
 }
 
-/* At exec only: the report of a failing exec needs its pipe. */
+/* At exec only: the report of a failing exec needs its pipe, which lies elsewhere. */
 static int close_others(const struct child *child)
 {
-	(void)child;
-	return close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+	if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC))
+		return -1;
+	if (child->options->extra_fd < 0)
+		return 0;
+	if (child->options->extra_fd == SPAWN_EXTRA_FD)
+		return fcntl(SPAWN_EXTRA_FD, F_SETFD, 0);
+	return dup2(child->options->extra_fd, SPAWN_EXTRA_FD) < 0 ? -1 : 0;
 }
 
 static int execute(const struct child *child)
@@ -196,6 +201,8 @@ static _Noreturn void child_run(const struct child *child, int report_fd)
 {
 	struct failure failure = {0};
 
+	if (report_fd == SPAWN_EXTRA_FD)
+		report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, SPAWN_EXTRA_FD + 1);
 	while (failure.step < STEPS && steps[failure.step].run(child) == 0)
 		failure.step++;
 	failure.code = errno;

@@ -3,7 +3,7 @@
  *
  * The child is another user, in a session, a cgroup and a Landlock domain of its own, without any
  * capability and without a way to get one (empty bounding set, no_new_privs); it inherits standard
- * input (/dev/null), output and error, and no other descriptor.
+ * input (/dev/null), output and error, where asked for SPAWN_EXTRA_FD, and no other descriptor.
  *
  * The Landlock domain allows everything the user may do except to trace processes outside of it
  * or (Linux 6.12) to send them signals: two NFs of one user cannot reach into each other. Kernels
@@ -22,6 +22,8 @@
 
 #include "common/error.h"
 
+#define SPAWN_EXTRA_FD 3
+
 struct spawn_options {
 	const char *path;  /* absolute */
 	char *const *argv; /* NULL-terminated, as env */
@@ -32,6 +34,7 @@ struct spawn_options {
 	const cpu_set_t *cpus; /* NULL: wherever there is room */
 	int output_fd;         /* becomes standard output and error */
 	int cgroup_fd;         /* a cgroup's cgroup.procs, open for writing; -1: none */
+	int extra_fd;          /* becomes SPAWN_EXTRA_FD; -1: none */
 	bool dies_with_daemon; /* else it outlives it, see survivor.h */
 };
 

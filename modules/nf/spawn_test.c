@@ -37,6 +37,7 @@ static void options_reset(void)
 		.uid = user->pw_uid,
 		.gid = user->pw_gid,
 		.cgroup_fd = -1,
+		.extra_fd = -1,
 		.dies_with_daemon = true};
 }
 
@@ -130,6 +131,27 @@ static void test_descriptors_and_session(void **state)
 	assert_int_equal(atoi(line_of("sid")), atoi(strstr(output, " pid ") + 5));
 	assert_non_null(strstr(output, "NETVM_NAME=fw\n"));
 	assert_null(strstr(output, "HOME="));
+}
+
+/* Wherever it lies, also where it has to be already. */
+static void test_extra_descriptor(void **state)
+{
+	int extra = memfd_create("extra", MFD_CLOEXEC);
+	char text[8] = "";
+
+	(void)state;
+	options_reset();
+	options.extra_fd = fcntl(extra, F_DUPFD_CLOEXEC, SPAWN_EXTRA_FD + 10);
+	assert_int_equal(run("ls /proc/$$/fd; printf here >&3"), 0);
+	assert_string_equal(output, "0\n1\n2\n3\n");
+	assert_int_equal(pread(extra, text, sizeof(text) - 1, 0), 4);
+	assert_string_equal(text, "here");
+	close(options.extra_fd);
+	assert_int_equal(extra, SPAWN_EXTRA_FD);
+	options.extra_fd = extra;
+	assert_int_equal(run("ls /proc/$$/fd"), 0);
+	assert_string_equal(output, "0\n1\n2\n3\n");
+	close(extra);
 }
 
 static void test_cpus(void **state)
@@ -324,6 +346,7 @@ int main(void)
 		cmocka_unit_test(test_no_privileges),
 		cmocka_unit_test(test_root_without_capabilities),
 		cmocka_unit_test(test_descriptors_and_session),
+		cmocka_unit_test(test_extra_descriptor),
 		cmocka_unit_test(test_cpus),
 		cmocka_unit_test(test_neighbours_are_out_of_reach),
 		cmocka_unit_test(test_dies_with_daemon),

@@ -24,6 +24,7 @@ struct request {
 	uint32_t n_variables;
 	bool has_cpus;
 	bool has_cgroup;
+	bool has_extra;
 	bool dies_with_daemon;
 	cpu_set_t cpus;
 };
@@ -33,16 +34,18 @@ struct answer {
 	struct error error;
 };
 
-/* A request as it travels, and the two descriptors with it. */
+#define FDS_MAX 3
+
+/* A request as it travels, and the descriptors with it. */
 struct message {
 	struct request request;
 	char texts[REQUEST_BYTES_MAX];
 	size_t length; /* of the texts */
-	int output_fd, cgroup_fd;
+	int output_fd, cgroup_fd, extra_fd;
 };
 
 union control {
-	char bytes[CMSG_SPACE(2 * sizeof(int))];
+	char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
 	struct cmsghdr align;
 };
 
@@ -83,6 +86,7 @@ static int fill_message(const struct spawn_options *options)
 	request->gid = options->gid;
 	request->has_cpus = options->cpus != NULL;
 	request->has_cgroup = options->cgroup_fd >= 0;
+	request->has_extra = options->extra_fd >= 0;
 	request->dies_with_daemon = options->dies_with_daemon;
 	if (options->cpus)
 		request->cpus = *options->cpus;
@@ -96,10 +100,22 @@ static int fill_message(const struct spawn_options *options)
 	return rc;
 }
 
+static size_t list_descriptors(const struct spawn_options *options, int fds[FDS_MAX])
+{
+	size_t n = 0;
+
+	fds[n++] = options->output_fd;
+	if (options->cgroup_fd >= 0)
+		fds[n++] = options->cgroup_fd;
+	if (options->extra_fd >= 0)
+		fds[n++] = options->extra_fd;
+	return n;
+}
+
 static int send_message(const struct spawn_options *options)
 {
-	const int fds[] = {options->output_fd, options->cgroup_fd};
-	size_t n_bytes = options->cgroup_fd >= 0 ? sizeof(fds) : sizeof(*fds);
+	int fds[FDS_MAX];
+	size_t n_bytes = list_descriptors(options, fds) * sizeof(int);
 	struct iovec parts[] = {
 		{&message.request, sizeof(message.request)}, {message.texts, message.length}};
 	union control control = {0};
@@ -171,16 +187,18 @@ pid_t spawner_pid(void)
 static bool take_descriptors(struct msghdr *header)
 {
 	struct cmsghdr *rights = CMSG_FIRSTHDR(header);
-	int fds[2] = {-1, -1};
-	size_t n = 0;
+	const struct request *request = &message.request;
+	int fds[FDS_MAX] = {-1, -1, -1};
+	size_t n = 0, taken = 0;
 
 	if (rights && rights->cmsg_type == SCM_RIGHTS) {
 		n = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(fds, CMSG_DATA(rights), n * sizeof(int));
 	}
-	message.output_fd = fds[0];
-	message.cgroup_fd = fds[1];
-	return n == 1u + message.request.has_cgroup;
+	message.output_fd = fds[taken++];
+	message.cgroup_fd = request->has_cgroup ? fds[taken++] : -1;
+	message.extra_fd = request->has_extra ? fds[taken++] : -1;
+	return n == taken;
 }
 
 /* False: the daemon is gone. `valid`: whether the message is whole. */
@@ -244,6 +262,7 @@ static bool read_message(struct spawn_options *options, char *words[WORDS_MAX + 
 		.cpus = request->has_cpus ? &request->cpus : NULL,
 		.output_fd = message.output_fd,
 		.cgroup_fd = message.cgroup_fd,
+		.extra_fd = message.extra_fd,
 		.dies_with_daemon = request->dies_with_daemon};
 	options->path = next_text(&at);
 	options->user = options->path ? next_text(&at) : NULL;
@@ -256,6 +275,12 @@ static bool is_allowed(const struct spawn_options *options, bool others_only)
 {
 	return !others_only || (options->uid != 0 && options->uid != geteuid() &&
 				       options->gid != 0 && options->gid != getegid());
+}
+
+static void close_descriptor(int fd)
+{
+	if (fd >= 0)
+		close(fd);
 }
 
 static void handle_message(bool valid, bool others_only, struct answer *answer)
@@ -273,10 +298,9 @@ static void handle_message(bool valid, bool others_only, struct answer *answer)
 			options.user);
 	else
 		spawn_child(&options, CLONE_PARENT, getppid(), &answer->pid, &answer->error);
-	if (message.output_fd >= 0)
-		close(message.output_fd);
-	if (message.cgroup_fd >= 0)
-		close(message.cgroup_fd);
+	close_descriptor(message.output_fd);
+	close_descriptor(message.cgroup_fd);
+	close_descriptor(message.extra_fd);
 }
 
 static void send_answer(const struct answer *answer)

@@ -39,6 +39,7 @@ static int setup(void **state)
 		.gid = user->pw_gid,
 		.output_fd = STDERR_FILENO,
 		.cgroup_fd = -1,
+		.extra_fd = -1,
 		.dies_with_daemon = true};
 	return spawner_start(&helper, &error);
 }
@@ -99,6 +100,24 @@ static void test_words_arrive_whole(void **state)
 	assert_string_equal(output, "2::a b:\n");
 	close(memfd);
 	close(pidfd);
+}
+
+static void test_descriptors_arrive(void **state)
+{
+	const int cgroup[] = {-1, open("/dev/null", O_WRONLY | O_CLOEXEC)}; /* goes before it */
+	char output[64], text[8];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		memset(text, 0, sizeof(text));
+		options.cgroup_fd = cgroup[i];
+		options.extra_fd = memfd_create("extra", MFD_CLOEXEC);
+		assert_int_equal(run("printf here >&3", output, sizeof(output)), 0);
+		assert_int_equal(pread(options.extra_fd, text, sizeof(text) - 1, 0), 4);
+		assert_string_equal(text, "here");
+		close(options.extra_fd);
+	}
+	close(cgroup[1]);
 }
 
 static int start(const char *path, char *first, struct error *error)
@@ -240,6 +259,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_is_a_child_of_the_daemon, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_words_arrive_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_descriptors_arrive, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_long_a_command, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_only, setup_others_only, teardown),
