@@ -448,6 +448,55 @@ static void devices_plugged_late_are_found(void **state)
 	test_host_close(host);
 }
 
+struct exchange {
+	const struct test_host *host;
+	struct netvm_channel *old;
+};
+
+/* The next daemon's part, when the NF has given up what it had of the last one's. */
+static void *exchange(void *arg)
+{
+	const struct exchange *exchange = arg;
+	char bar[150], later[150];
+
+	while (__atomic_load_n(&exchange->old->state, __ATOMIC_ACQUIRE) != NETVM_STATE_GONE)
+		(void)poll(NULL, 0, 1);
+	device_path(exchange->host, "0000:00:02.0/resource2", bar);
+	device_path(exchange->host, "later", later);
+	return rename(later, bar) < 0 ? arg : NULL;
+}
+
+static void a_device_in_the_place_of_the_last_one_is_found(void **state)
+{
+	struct test_host *host = host_open(&(struct test_host_options){0});
+	int fd = memory(sizeof(struct netvm_channel), NETVM_CHANNEL_MAGIC);
+	struct exchange given = {.host = host};
+	char bar[150], later[150], old[40];
+	struct netvm *nf;
+	pthread_t thread;
+	void *failed;
+
+	(void)state;
+	given.old = mmap(NULL, sizeof(*given.old), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(given.old, MAP_FAILED);
+	given.old->header_bytes = sizeof(*given.old);
+	given.old->state = NETVM_STATE_READY;
+	device_path(host, "0000:00:02.0/resource2", bar);
+	device_path(host, "later", later);
+	snprintf(old, sizeof(old), "/proc/%d/fd/%d", (int)getpid(), fd);
+	assert_return_code(rename(bar, later), errno);
+	assert_return_code(symlink(old, bar), errno);
+	assert_int_equal(pthread_create(&thread, NULL, exchange, &given), 0);
+	assert_int_equal(attach(host, &nf), 0);
+	pthread_join(thread, &failed);
+	assert_null(failed);
+	assert_int_equal(test_host_ready(host), 0);
+	netvm_detach(nf);
+	test_host_close(host);
+	munmap(given.old, sizeof(*given.old));
+	close(fd);
+}
+
 static void nobody_behind_is_an_error_that_says_so(void **state)
 {
 	struct test_host *host = host_open(&(struct test_host_options){0});
@@ -506,6 +555,7 @@ int main(void)
 		cmocka_unit_test(a_group_that_no_device_holds_is_an_error),
 		cmocka_unit_test(refusals_come_through_the_channel),
 		cmocka_unit_test(devices_plugged_late_are_found),
+		cmocka_unit_test(a_device_in_the_place_of_the_last_one_is_found),
 		cmocka_unit_test(nobody_behind_is_an_error_that_says_so),
 		cmocka_unit_test(a_bar_without_an_address_is_an_error_that_says_so),
 		cmocka_unit_test(no_device_is_an_error_that_says_so),

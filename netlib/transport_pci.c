@@ -252,8 +252,7 @@ static int nothing_found(const struct pci *pci)
 	if (devices.n == 0)
 		return failure_set(ENOENT, "no ivshmem device (PCI id %04x:%04x) in %s",
 			NETVM_GUEST_PCI_VENDOR, NETVM_GUEST_PCI_DEVICE, pci->folder);
-	/* What kept us from looking: a BAR without an address, no right, a kernel that is locked
-	 * down. */
+	/* What kept us from looking: a BAR without an address, no right, a locked-down kernel. */
 	result = bar_map(pci->folder, devices.name[0], "resource2", 1, &probe);
 	mapping_close(&probe);
 	if (result < 0)
@@ -263,8 +262,7 @@ static int nothing_found(const struct pci *pci)
 			EBUSY, "another NF of this guest has the channel in %s", pci->channel);
 	if (pci->channel[0] && devices.n == 1)
 		return failure_set(ENOENT,
-			"%s holds a channel, but there is no second ivshmem "
-			"device with the group memory",
+			"%s holds a channel, but no second ivshmem device the group memory",
 			pci->channel);
 	return failure_set(ECONNREFUSED,
 		"none of %u ivshmem devices offers a NetVM channel: there is no daemon behind them",
@@ -336,6 +334,30 @@ static int channel_lock(struct pci *pci)
 	return 0;
 }
 
+static void channel_release(struct transport *transport)
+{
+	struct pci *pci = transport->pci;
+
+	if (transport->channel)
+		munmap(transport->channel, transport->channel_bytes);
+	transport->channel = NULL;
+	mapping_close(&pci->registers);
+	if (pci->lock_fd >= 0)
+		close(pci->lock_fd);
+	pci->lock_fd = -1;
+}
+
+/* Its device has been unplugged, and perhaps another one plugged in at the same place. */
+static bool channel_is_stale(const struct pci *pci)
+{
+	struct stat held, found;
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/%s/resource2", pci->folder, pci->channel);
+	return fstat(pci->lock_fd, &held) < 0 || stat(path, &found) < 0 ||
+	       held.st_ino != found.st_ino;
+}
+
 static int channel_take(struct transport *transport)
 {
 	struct pci *pci = transport->pci;
@@ -366,8 +388,11 @@ static int channel_ask(const struct transport *transport)
 
 static int channel_try(struct transport *transport)
 {
-	int result = transport->channel ? 0 : channel_take(transport);
+	int result;
 
+	if (transport->channel && channel_is_stale(transport->pci))
+		channel_release(transport);
+	result = transport->channel ? 0 : channel_take(transport);
 	return result == 0 ? channel_ask(transport) : result;
 }
 
@@ -379,8 +404,11 @@ static int channel_wait(struct transport *transport)
 	int result;
 
 	while ((result = channel_try(transport)) == -EAGAIN &&
-		look_again(transport->channel ? answer_ms : plug_ms, pause_ms))
+		look_again(transport->channel ? answer_ms : plug_ms, pause_ms)) {
+		if (transport->channel) /* when it goes, another one may come */
+			plug_ms = now_ms() + PLUG_TIMEOUT_S * 1000u;
 		pause_ms = pause_ms < PLUG_PAUSE_MS ? pause_ms * 2 : PLUG_PAUSE_MS;
+	}
 	if (result != -EAGAIN)
 		return result;
 	return stop_requested() ? failure_set(ECANCELED, "stopped while attaching")
@@ -403,17 +431,13 @@ static void pci_close(struct transport *transport)
 
 	for (unsigned i = 0; i < transport->n_queue_fds && transport->dozes; i++)
 		close(transport->queue_fd[i]);
-	if (transport->channel) {
+	if (transport->channel)
 		leave(transport);
-		munmap(transport->channel, transport->channel_bytes);
-	}
+	channel_release(transport);
 	if (transport->group)
 		munmap(transport->group, transport->group_bytes);
-	mapping_close(&pci->registers);
 	for (unsigned i = 0; i < transport->n_bells; i++)
 		close(pci->bell[i]);
-	if (pci->lock_fd >= 0)
-		close(pci->lock_fd);
 	free(pci);
 	*transport = (struct transport){.ops = transport->ops, .channel_fd = -1, .host_fd = -1};
 }
