@@ -2,20 +2,7 @@
 # TCP and UDP bulk through a chain. Not a benchmark: it must work, both ways, and be accounted for.
 . "$(dirname "$0")/lib.sh"
 
-hosts client server
-start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
-nfs:
-  monitor: {command: netvm-monitor, user: nobody}
-  forward: {command: "netvm-forward --next", user: nobody}
-chains:
-  web: {from: client, to: server, path: [monitor, forward]}
-YAML
-address client 10.0.0.1/24
-address server 10.0.0.2/24
-nfs_running
+web_through monitor forward
 
 on server iperf3 -s >iperf.log 2>&1 &
 until_true 10 listening server 5201

@@ -3,21 +3,9 @@
 . "$(dirname "$0")/lib.sh"
 
 echo "default allow" >rules
-hosts client server
-start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
-nfs:
-  firewall: {command: "netvm-firewall --rules /run/test/rules", user: nobody}
-  monitor: {command: netvm-monitor, user: nobody}
-  forward: {command: "netvm-forward --next", user: nobody}
-chains:
-  web: {from: client, to: server, path: [firewall, monitor, forward]}
-YAML
-address client 10.0.0.1/24 fd00::1/64
-address server 10.0.0.2/24 fd00::2/64
-nfs_running
+web_through firewall monitor forward
+address client fd00::1/64
+address server fd00::2/64
 
 check "ping over IPv4" on client ping -q -c 5 -i 0.1 -W 30 10.0.0.2
 check "ping over IPv6" on client ping -q -c 5 -i 0.1 -W 30 fd00::2

@@ -9,19 +9,7 @@ cat >rules <<-RULES
 	allow proto tcp from 10.0.0.0/24 to 10.0.0.2 port 80
 	default drop
 RULES
-hosts client server
-start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
-nfs:
-  firewall: {command: "netvm-firewall --rules /run/test/rules", user: nobody}
-chains:
-  web: {from: client, to: server, path: [firewall]}
-YAML
-address client 10.0.0.1/24
-address server 10.0.0.2/24
-nfs_running
+web_through firewall
 
 echo hello >index.html
 for port in 80 8080; do

@@ -3,20 +3,7 @@
 # what arrives must be that of what was sent.
 . "$(dirname "$0")/lib.sh"
 
-hosts client server
-start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
-nfs:
-  monitor: {command: netvm-monitor, user: nobody}
-  forward: {command: "netvm-forward --next", user: nobody}
-chains:
-  web: {from: client, to: server, path: [monitor, forward]}
-YAML
-address client 10.0.0.1/24
-address server 10.0.0.2/24
-nfs_running
+web_through monitor forward
 
 mkdir www
 head -c $((32 * 1024 * 1024 / slow)) /dev/urandom >www/file

@@ -3,22 +3,9 @@
 # and everything that ran, also what was not saved; what nobody wants any more is ended.
 . "$(dirname "$0")/lib.sh"
 
-hosts client server
 veth_host lab 10.0.1.2/24
-start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
-nfs:
-  monitor: {command: netvm-monitor, user: nobody}
-  forward: {command: "netvm-forward --next", user: nobody}
-chains:
-  web: {from: client, to: server, path: [monitor, forward]}
-YAML
-address client 10.0.0.1/24
-address server 10.0.0.2/24
+web_through monitor forward
 on client ip route add 10.9.0.0/16 via 10.0.0.2
-nfs_running
 
 # What is not in the file: another NF, another flow.
 check "unsaved: an NF" netvm nf add extra command=netvm-monitor user=nobody

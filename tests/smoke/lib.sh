@@ -256,6 +256,26 @@ address() {
 	on "$host" ip link set eth0 up txqueuelen 10000
 }
 
+# web_through NF...: the document of many tests: hosts client (10.0.0.1) and server (10.0.0.2), and
+# between them the chain web of a monitor, a forward or a firewall, which reads the file "rules".
+web_through() {
+	local -A command=([monitor]=netvm-monitor [forward]="netvm-forward --next"
+		[firewall]="netvm-firewall --rules /run/test/rules")
+	hosts client server
+	start <<-YAML
+	ports:
+	  client: {spec: "tap:eth0,netns=client"}
+	  server: {spec: "tap:eth0,netns=server"}
+	nfs:
+	$(for nf in "$@"; do echo "  $nf: {command: ${command[$nf]}, user: nobody}"; done)
+	chains:
+	  web: {from: client, to: server, path: [$(IFS=,; echo "$*")]}
+	YAML
+	address client 10.0.0.1/24
+	address server 10.0.0.2/24
+	nfs_running
+}
+
 # veth_host NAME ADDRESS...: before start; this end of the cable is NAME, for a port
 # "af_packet:NAME" or "af_xdp:NAME", the host's end is eth0. Offloads of the host are off, since
 # checksums left to a NIC that does not exist would reach the chain unfinished.

@@ -3,19 +3,7 @@
 # by the missing port is dropped under its name.
 . "$(dirname "$0")/lib.sh"
 
-hosts client server
-start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
-nfs:
-  monitor: {command: netvm-monitor, user: nobody}
-chains:
-  web: {from: client, to: server, path: [monitor]}
-YAML
-address client 10.0.0.1/24
-address server 10.0.0.2/24
-nfs_running
+web_through monitor
 echo_server server 7
 
 touch go

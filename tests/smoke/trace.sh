@@ -7,21 +7,7 @@ cat >rules <<-RULES
 	allow proto icmp
 	default drop
 RULES
-hosts client server
-start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
-nfs:
-  firewall: {command: "netvm-firewall --rules /run/test/rules", user: nobody}
-  monitor: {command: netvm-monitor, user: nobody}
-  forward: {command: "netvm-forward --next", user: nobody}
-chains:
-  web: {from: client, to: server, path: [firewall, monitor, forward]}
-YAML
-address client 10.0.0.1/24
-address server 10.0.0.2/24
-nfs_running
+web_through firewall monitor forward
 on client ping -q -c 1 -W 30 10.0.0.2 >/dev/null # neighbours know each other
 
 # traced FIELD=VALUE... -- COMMAND: traces while the command runs on the client again and again; the
