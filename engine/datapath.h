@@ -314,6 +314,7 @@ struct worker {
 	struct port_slot
 		*tx_complete[ENGINE_PORTS_MAX]; /* ports with packets outstanding in a device */
 	uint32_t n_tx_complete;
+	bool tx_waits; /* one of them has to be asked again soon */
 	struct buffer_cache *cache[POOLS_MAX];
 	struct netvm_ring_end handoff_to[NETVM_WORKERS_MAX];
 	struct netvm_ring_end handoff_from[NETVM_WORKERS_MAX];

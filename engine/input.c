@@ -245,8 +245,11 @@ unsigned input_turn(struct worker *worker)
 			moved += n;
 		} while (n == BURST && --bursts > 0);
 	}
-	for (unsigned i = 0; i < worker->n_tx_complete; i++)
-		worker->tx_complete[i]->port->ops->complete(
-			&worker->tx_complete[i]->port->tx[worker->id]);
+	worker->tx_waits = false;
+	for (unsigned i = 0; i < worker->n_tx_complete; i++) {
+		struct port *port = worker->tx_complete[i]->port;
+
+		worker->tx_waits |= port->ops->complete(&port->tx[worker->id]);
+	}
 	return moved;
 }

@@ -190,9 +190,12 @@ static unsigned keep_tx(struct port_queue *queue, const uint64_t *words, unsigne
 	return n;
 }
 
-static void give_back(struct port_queue *queue)
+static bool wants_more; /* the device, of us */
+
+static bool give_back(struct port_queue *queue)
 {
 	buffer_free(queue->cache, kept, __atomic_exchange_n(&n_kept, 0, __ATOMIC_RELAXED));
+	return __atomic_load_n(&wants_more, __ATOMIC_RELAXED);
 }
 
 /* What a device still holds was sent, and is not in flight as well. */
@@ -216,6 +219,33 @@ static void sent_packets_are_counted_once(void **state)
 	driver.complete = give_back;
 	assert_int_equal(engine_port_attach(f->engine, &f->out->port, NULL), 0);
 	assert_true(rig_wait(fixture_books(f).buffers_port == 0));
+	fixture_finish(f);
+}
+
+static uint64_t n_sleeps(struct fixture *f)
+{
+	struct worker_info info;
+
+	engine_worker_info(f->engine, 0, &info);
+	return info.sleeps;
+}
+
+/* It sleeps a second at a time, unless a device has to be asked again. */
+static void devices_are_asked_soon(void **state)
+{
+	struct fixture *f = fixture_start(1);
+	struct port_driver driver = *f->out->port.ops;
+	uint64_t before;
+
+	(void)state;
+	driver.complete = give_back;
+	engine_port_detach(f->engine, &f->out->port);
+	f->out->port.ops = &driver;
+	__atomic_store_n(&wants_more, true, __ATOMIC_RELAXED);
+	assert_int_equal(engine_port_attach(f->engine, &f->out->port, NULL), 0);
+	before = n_sleeps(f);
+	assert_true(rig_wait(n_sleeps(f) > before + 50));
+	__atomic_store_n(&wants_more, false, __ATOMIC_RELAXED);
 	fixture_finish(f);
 }
 
@@ -285,6 +315,7 @@ int main(void)
 		cmocka_unit_test(sources_that_wait_lose_nothing),
 		cmocka_unit_test(caches_leave_buffers_to_others),
 		cmocka_unit_test(sent_packets_are_counted_once),
+		cmocka_unit_test(devices_are_asked_soon),
 		cmocka_unit_test(nfs_come_and_go_under_traffic),
 		cmocka_unit_test(junk_ends_in_quarantine),
 	};

@@ -110,7 +110,11 @@ struct port_driver {
 	/* owning worker */
 	unsigned (*rx)(struct port_queue *queue, uint64_t *words, unsigned max);
 	unsigned (*tx)(struct port_queue *queue, const uint64_t *words, unsigned n);
-	void (*complete)(struct port_queue *tx_queue); /* NULL: nothing is ever outstanding */
+	/*
+	 * True: something is left that the device takes only when asked again, so an idle worker
+	 * does every millisecond. NULL: nothing is ever outstanding.
+	 */
+	bool (*complete)(struct port_queue *tx_queue);
 
 	/*
 	 * File descriptor that is readable when rx has something, or -1: then an idle worker looks

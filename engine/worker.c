@@ -67,7 +67,7 @@ static bool handoff_waits(struct worker *worker)
 
 static int sleep_limit_ms(const struct worker *worker)
 {
-	if (worker->holds)
+	if (worker->holds || worker->tx_waits)
 		return BLIND_MS;
 	for (unsigned i = 0; i < worker->n_rx; i++)
 		if (worker->rx[i].fd < 0)

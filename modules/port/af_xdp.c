@@ -174,7 +174,7 @@ static void kick(struct xdp_queue *q, unsigned n)
 }
 
 /* Take back what was sent, and see to what an earlier call left over. */
-static void xdp_complete(struct port_queue *queue)
+static bool xdp_complete(struct port_queue *queue)
 {
 	struct xdp_queue *q = queue->driver;
 	struct buffer_pool *pool = queue->cache->pool;
@@ -191,6 +191,7 @@ static void xdp_complete(struct port_queue *queue)
 	}
 	if (xsk_ring_prod__needs_wakeup(&q->tx))
 		kick(q, 0);
+	return !all_taken(q);
 }
 
 static unsigned xdp_tx(struct port_queue *queue, const uint64_t *words, unsigned n)

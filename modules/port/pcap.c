@@ -166,7 +166,7 @@ static unsigned pcap_tx(struct port_queue *queue, const uint64_t *words, unsigne
 }
 
 /* Called every turn: the first one without packets writes out what is in the buffer. */
-static void pcap_complete(struct port_queue *queue)
+static bool pcap_complete(struct port_queue *queue)
 {
 	struct pcap_port *pcap = queue->driver;
 
@@ -176,6 +176,7 @@ static void pcap_complete(struct port_queue *queue)
 		pcap->out_dirty = false;
 	}
 	pcap->out_busy = false;
+	return pcap->out_dirty;
 }
 
 static int pcap_wait_fd(struct port_queue *rx_queue)
