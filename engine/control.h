@@ -73,7 +73,6 @@ void service_swap_view(struct service *service);
 void service_rebuild(struct engine *engine, struct service *service);
 /* Copy the service's destinations into an NF's channel. */
 void service_show_destinations(const struct service *service, struct nf *nf);
-void service_free(struct service *service);
 /* Free the destroyed services that no retired program calls any more. */
 void services_reap(struct engine *engine);
 

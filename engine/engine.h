@@ -167,9 +167,6 @@ bool engine_nf_stands_by(const struct nf *nf);
 void engine_nf_replace(struct engine *engine, struct nf *from, struct nf *to, bool hold);
 void engine_nf_release(struct engine *engine, struct nf *to);
 
-/* Tell an NF that idles or works to stop (NETVM_CONTROL_STOP) and wake it. */
-void engine_nf_request_stop(struct engine *engine, struct nf *nf);
-
 /*
  * NFs that broke the contract since the last call: a corrupt ring index or junk without end, then
  * workers have stopped reading their rings; or their group's memory has a hole (guard.h), and

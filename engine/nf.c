@@ -240,7 +240,7 @@ __attribute__((no_sanitize_thread)) static uint32_t owned(
 	return n;
 }
 
-void engine_nf_request_stop(struct engine *engine, struct nf *nf)
+static void request_stop(const struct nf *nf)
 {
 	uint32_t control = __atomic_load_n(&nf->channel->control, __ATOMIC_RELAXED);
 	char one = 1;
@@ -248,7 +248,6 @@ void engine_nf_request_stop(struct engine *engine, struct nf *nf)
 	__atomic_store_n(&nf->channel->control, control | NETVM_CONTROL_STOP, __ATOMIC_SEQ_CST);
 	for (unsigned q = 0; q < nf->n_queues; q++)
 		(void)!write(nf->link[0].queue[q].fd, &one, 1);
-	(void)engine;
 }
 
 static uint64_t now_ns(void)
@@ -265,7 +264,7 @@ static void drain(struct engine *engine, struct nf *nf, uint64_t drain_ns)
 	uint64_t until = now_ns() + drain_ns;
 	struct nf_load load;
 
-	engine_nf_request_stop(engine, nf);
+	request_stop(nf);
 	do {
 		engine_nf_load(engine, nf, &load);
 		if (load.owned_pkts == 0)

@@ -15,6 +15,18 @@
 
 #include "engine/control.h"
 
+static void service_free(struct service *service)
+{
+	if (!service)
+		return;
+	free(service->view);
+	free(service->spare);
+	free(service->destinations);
+	free(service->shown);
+	free(service->grants);
+	free(service);
+}
+
 int engine_service_create(struct engine *engine, const char *name, struct buffer_pool *pool,
 	struct service **out, struct error *error)
 {
@@ -91,18 +103,6 @@ void engine_service_destroy(struct engine *engine, struct service *service)
 		return;
 	}
 	service_free(service);
-}
-
-void service_free(struct service *service)
-{
-	if (!service)
-		return;
-	free(service->view);
-	free(service->spare);
-	free(service->destinations);
-	free(service->shown);
-	free(service->grants);
-	free(service);
 }
 
 void services_reap(struct engine *engine)

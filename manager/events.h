@@ -31,7 +31,4 @@ json_t *events_since(uint64_t since);
 void events_watch(void (*watcher)(void));
 void events_unwatch(void (*watcher)(void));
 
-/* Forget all; for a clean end. */
-void events_clear(void);
-
 #endif

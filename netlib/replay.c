@@ -27,7 +27,6 @@
 
 /* Numbers and verdicts of the little world around the NF. */
 #define PORT_IN      1u
-#define PORT_OUT     2u
 #define CHAIN        1u
 #define VERDICT_NEXT NETVM_VERDICT_FIRST_DESTINATION
 

@@ -11,8 +11,6 @@
 #include "engine/engine.h"
 #include "engine/trace.h"
 
-#define FAKE_STEPS_MAX 64
-
 struct fake {
 	int n_pools;    /* created and not destroyed */
 	int n_attached; /* pools lent to the engine */

@@ -11,9 +11,6 @@ extern const struct section chain_section, flow_section;
 /* Whole-document rules of both sections; no side effects. In check.c. */
 int chain_check(const struct change *change, struct error *error);
 
-/* The group of a service: that of an NF which provides it. NULL: none provides it. */
-const char *service_group(const json_t *document, const char *service);
-
 /* Whether the chain takes what no flow claims: as it says, else when no flow names it. */
 bool chain_is_default(const json_t *document, const char *name, const json_t *chain);
 

@@ -47,7 +47,8 @@ bool chain_is_default(const json_t *document, const char *name, const json_t *ch
 	return true;
 }
 
-const char *service_group(const json_t *document, const char *service)
+/* That of an NF which provides it. NULL: none provides it. */
+static const char *service_group(const json_t *document, const char *service)
 {
 	const char *name;
 	json_t *nf;

@@ -21,8 +21,6 @@
 #include "modules/nf/testing/client.h"
 #include "modules/nf/testing/fake.h"
 
-#define PENDING_EXTRA 6
-
 static struct event_base *base;
 static struct attach *server;
 static char path[64];

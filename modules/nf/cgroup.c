@@ -77,13 +77,12 @@ int cgroup_create(struct cgroup *cgroup, const char *name, unsigned number, stru
 	return rc;
 }
 
-void cgroup_kill(const struct cgroup *cgroup)
+/* SIGKILL for everything in it. */
+static void cgroup_kill(const struct cgroup *cgroup)
 {
 	char file[PATH_MAX + 16];
 	int fd;
 
-	if (!cgroup->path[0])
-		return;
 	/* Not there before Linux 5.14: then the process group has to do. */
 	snprintf(file, sizeof(file), "%s/cgroup.kill", cgroup->path);
 	fd = open(file, O_WRONLY | O_CLOEXEC);

@@ -19,9 +19,6 @@ struct cgroup {
  * `cgroup` is none. */
 int cgroup_create(struct cgroup *cgroup, const char *name, unsigned number, struct error *error);
 
-/* SIGKILL for everything in it; nothing when it is none. */
-void cgroup_kill(const struct cgroup *cgroup);
-
 /* End what is left in it and remove it; becomes none. */
 void cgroup_destroy(struct cgroup *cgroup);
 
