@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <link.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -47,6 +48,14 @@ static uint64_t credit_fds;   /* closed since descriptors ran out */
 		next_;                                                                             \
 	})
 
+/* The program itself comes first. */
+static int note_base(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	((struct shortage *)arg)->base = info->dlpi_addr;
+	return 1;
+}
+
 static __attribute__((constructor)) void open_page(void)
 {
 	const char *path = getenv("NETVM_SHORTAGE");
@@ -61,6 +70,7 @@ static __attribute__((constructor)) void open_page(void)
 		return;
 	/* The first call loads a library. */
 	backtrace((void *[1]){NULL}, 1);
+	dl_iterate_phdr(note_base, at);
 	page = at;
 }
 

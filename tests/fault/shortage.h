@@ -35,6 +35,8 @@ struct shortage {
 	uint64_t failed; /* of these */
 	uint64_t blocks; /* of memory in use in process `owner`, by all its threads */
 	uint64_t owner;
+	uint64_t base; /* where the program lies: as far as its addresses are from those in its file
+			*/
 	/* Where the first one failed, innermost first; 0 ends it. */
 	uint64_t stack[SHORTAGE_STACK];
 	char name[32]; /* of that function */
