@@ -263,6 +263,18 @@ static void talks_later(const struct evil_case *self)
 	client_await_end(&client);
 }
 
+/* The answer to a question that was never put: state of any size, in a hand-over nobody wants. */
+static void state_unasked(const struct evil_case *self)
+{
+	struct netvm_message saved = {
+		.magic = NETVM_SOCKET_MAGIC, .type = NETVM_MESSAGE_SAVED, .value = UINT64_MAX};
+	struct client client;
+
+	client_attach(&client, self->name);
+	must(client_send(&client, &saved, sizeof(saved), NULL, 0) == 0, "sending");
+	client_await_end(&client);
+}
+
 /* ---- crowds ---------------------------------------------------------------------------------- */
 
 /* The oldest ones have to go; whoever comes then with something to say is served. */
@@ -306,6 +318,8 @@ const struct evil_case attach_cases[] = {
 	{"hello-twice", "says HELLO once more when attached", BROKEN, false, hello_twice,
 		.where = PROCESS},
 	{"talks-later", "sends a byte and a descriptor when attached", BROKEN, false, talks_later,
+		.where = PROCESS},
+	{"state-unasked", "hands state over that nobody asked for", BROKEN, false, state_unasked,
 		.where = PROCESS},
 	{"idle-crowd", "1000 connections that say nothing, then one that attaches", COUNTED, false,
 		idle_crowd, .where = PROCESS},
