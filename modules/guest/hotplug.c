@@ -1,17 +1,23 @@
 /* Devices and guests into and out of a running QEMU. See hotplug.h. */
 #include "modules/guest/hotplug.h"
 
+#include <stdio.h>
+
 #include "modules/guest/qemu.h"
 
 #define BANDWIDTH_BYTES INT64_C(1000000000000) /* nobody else wants this way */
 
+/* QEMU connects there. */
+static json_t *chardev(const char *id, const char *socket)
+{
+	return json_pack("{s:s, s:{s:s, s:{s:{s:s, s:{s:s}}, s:b}}}", "id", id, "backend", "type",
+		"socket", "data", "addr", "type", "unix", "data", "path", socket, "server", 0);
+}
+
 static void device_plug(struct script *script, const char *id, const char *socket,
 	unsigned n_vectors, const char *port)
 {
-	script_add(script, "chardev-add",
-		json_pack("{s:s, s:{s:s, s:{s:{s:s, s:{s:s}}, s:b}}}", "id", id, "backend", "type",
-			"socket", "data", "addr", "type", "unix", "data", "path", socket, "server",
-			0));
+	script_add(script, "chardev-add", chardev(id, socket));
 	script_add(script, "device_add",
 		json_pack("{s:s, s:s, s:s, s:i, s:s}", "driver", "ivshmem-doorbell", "id", id,
 			"chardev", id, "vectors", (int)n_vectors, "bus", port));
@@ -22,6 +28,15 @@ void hotplug_plug(struct script *script, const struct hotplug *devices)
 	device_plug(script, QEMU_CHANNEL, devices->channel_socket, devices->n_vectors,
 		QEMU_CHANNEL_SLOT);
 	device_plug(script, QEMU_GROUP, devices->group_socket, 1, QEMU_GROUP_SLOT);
+}
+
+void hotplug_port(struct script *script, unsigned queue, const char *socket)
+{
+	char id[32];
+
+	snprintf(id, sizeof(id), QEMU_PORT, queue);
+	script_add(script, "chardev-change", chardev(id, socket));
+	script_optional(script);
 }
 
 static void device_unplug(struct script *script, const char *id)

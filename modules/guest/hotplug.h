@@ -4,6 +4,7 @@
  *
  *   plug      chardev-add, device_add           behind the slots of qemu_slots(), one device each
  *   unplug    device_del ... DEVICE_DELETED     the guest lets go; its NF has left before
+ *   port      chardev-change                    the daemon at its other end is another one
  *   save      stop, getfd, migrate              into a file, or to a QEMU that loads
  *   load      getfd, migrate-incoming           of a QEMU started with `-incoming defer`
  *
@@ -26,6 +27,9 @@ struct hotplug {
 };
 
 void hotplug_plug(struct script *script, const struct hotplug *devices);
+/* The virtio-serial port of this queue leads to this socket from now on, if there is such a port.
+ */
+void hotplug_port(struct script *script, unsigned queue, const char *socket);
 /* Also when they are not there, or in part. */
 void hotplug_unplug(struct script *script);
 

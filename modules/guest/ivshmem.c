@@ -139,7 +139,7 @@ int ivshmem_open(
 		free(made);
 		return rc;
 	}
-	made->options.path = made->listener.address.sun_path;
+	made->options.path = made->listener.path;
 	*device = made;
 	return 0;
 }

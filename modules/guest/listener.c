@@ -43,43 +43,75 @@ static void listener_event(evutil_socket_t socket, short what, void *arg)
 	}
 }
 
-static int bind_file(struct listener *listener)
+static int bind_file(struct listener *listener, mode_t mode)
 {
-	const struct sockaddr_un *address = &listener->address;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct stat st;
 
-	unlink(address->sun_path);
-	if (bind(listener->fd, (const struct sockaddr *)address, sizeof(*address)) ||
-		stat(address->sun_path, &st))
+	strcpy(address.sun_path, listener->path);
+	unlink(listener->path);
+	if (bind(listener->fd, (const struct sockaddr *)&address, sizeof(address)) ||
+		stat(listener->path, &st))
 		return -errno;
 	listener->inode = st.st_ino;
-	return chmod(address->sun_path, 0666) || listen(listener->fd, BACKLOG) ? -errno : 0;
+	return chmod(listener->path, mode) || listen(listener->fd, BACKLOG) ? -errno : 0;
+}
+
+static int fail(struct listener *listener, int rc, struct error *error)
+{
+	error_set(error, -rc, "", "", "%s: %s", listener->path, strerror(-rc));
+	listener_close(listener);
+	return rc;
+}
+
+static int set_path(struct listener *listener, const char *path, struct error *error)
+{
+	*listener = (struct listener){.fd = -1};
+	if (strlen(path) >= sizeof(listener->path))
+		return error_set(error, ENAMETOOLONG, "", "use a shorter --run-dir or name",
+			"%s is longer than %zu bytes", path, sizeof(listener->path) - 1);
+	strcpy(listener->path, path);
+	return 0;
+}
+
+int listener_find(struct listener *listener, const char *path, struct error *error)
+{
+	int rc = set_path(listener, path, error);
+	struct stat st;
+
+	if (rc)
+		return rc;
+	if (stat(path, &st))
+		return fail(listener, -errno, error);
+	listener->inode = st.st_ino;
+	return 0;
+}
+
+int listener_bind(struct listener *listener, const char *path, mode_t mode, struct error *error)
+{
+	int rc = set_path(listener, path, error);
+
+	if (rc)
+		return rc;
+	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	rc = listener->fd < 0 ? -errno : bind_file(listener, mode);
+	return rc ? fail(listener, rc, error) : 0;
 }
 
 int listener_open(struct listener *listener, struct event_base *base, const char *path,
 	void (*accepted)(void *, int, const struct peer *), void *arg, struct error *error)
 {
-	int rc;
+	int rc = listener_bind(listener, path, 0666, error);
 
-	*listener = (struct listener){
-		.fd = -1, .address.sun_family = AF_UNIX, .accepted = accepted, .arg = arg};
-	if (strlen(path) >= sizeof(listener->address.sun_path))
-		return error_set(error, ENAMETOOLONG, "", "use a shorter --run-dir or name",
-			"%s is longer than %zu bytes", path,
-			sizeof(listener->address.sun_path) - 1);
-	strcpy(listener->address.sun_path, path);
-	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	rc = listener->fd < 0 ? -errno : bind_file(listener);
-	if (!rc) {
-		listener->event = event_new(
-			base, listener->fd, EV_READ | EV_PERSIST | EV_ET, listener_event, listener);
-		if (!listener->event || event_add(listener->event, NULL))
-			rc = -ENOMEM;
-	}
-	if (!rc)
-		return 0;
-	listener_close(listener);
-	return error_set(error, -rc, "", "", "%s: %s", path, strerror(-rc));
+	if (rc)
+		return rc;
+	listener->accepted = accepted;
+	listener->arg = arg;
+	listener->event = event_new(
+		base, listener->fd, EV_READ | EV_PERSIST | EV_ET, listener_event, listener);
+	if (!listener->event || event_add(listener->event, NULL))
+		return fail(listener, -ENOMEM, error);
+	return 0;
 }
 
 void listener_close(struct listener *listener)
@@ -90,8 +122,7 @@ void listener_close(struct listener *listener)
 		event_free(listener->event);
 	if (listener->fd >= 0)
 		close(listener->fd);
-	if (listener->inode && stat(listener->address.sun_path, &st) == 0 &&
-		st.st_ino == listener->inode)
-		unlink(listener->address.sun_path);
+	if (listener->inode && stat(listener->path, &st) == 0 && st.st_ino == listener->inode)
+		unlink(listener->path);
 	*listener = (struct listener){.fd = -1};
 }

@@ -26,9 +26,9 @@ struct peer {
 };
 
 struct listener {
-	int fd; /* -1: not open */
-	struct event *event;
-	struct sockaddr_un address;
+	int fd;              /* -1: not open */
+	struct event *event; /* NULL: does not accept */
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	ino_t inode;
 	/* Takes over the non-blocking connection. May close the listener. */
 	void (*accepted)(void *arg, int fd, const struct peer *peer);
@@ -36,9 +36,15 @@ struct listener {
 };
 
 /*
- * Errors: -ENAMETOOLONG, errno of socket and bind. The listener is
- * closed after an error, too.
+ * Listen at that path, which is made free for it, in this mode; who accepts there is another one.
+ * Errors: -ENAMETOOLONG, errno of socket and bind. The listener is closed after an error, too.
  */
+int listener_bind(struct listener *listener, const char *path, mode_t mode, struct error *error);
+
+/* One that an earlier daemon has bound. Errors: -ENAMETOOLONG, errno of stat. */
+int listener_find(struct listener *listener, const char *path, struct error *error);
+
+/* The same as listener_bind(), and accept. Errors: as listener_bind(), -ENOMEM. */
 int listener_open(struct listener *listener, struct event_base *base, const char *path,
 	void (*accepted)(void *, int, const struct peer *), void *arg, struct error *error);
 /* Closed already is fine. */

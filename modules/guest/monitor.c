@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define DIAL_AGAIN_S 1
@@ -14,7 +15,6 @@
 struct monitor {
 	struct monitor_options options;
 	struct sockaddr_un address;
-	struct listener listener;
 	struct event *dial;
 	int refused; /* errno of the last try to connect: each is told once */
 	struct qmp *qmp;
@@ -57,8 +57,7 @@ static void dial_later(struct monitor *monitor)
 {
 	const struct timeval pause = {DIAL_AGAIN_S, 0};
 
-	if (monitor->options.dial)
-		event_add(monitor->dial, &pause);
+	event_add(monitor->dial, &pause);
 }
 
 static void heard_end(void *arg)
@@ -75,17 +74,6 @@ static const struct qmp_hooks hooks = {
 	heard_event, heard_refusal, heard_ready, heard_answer, heard_end};
 
 /* ---- connecting ------------------------------------------------------------------------------ */
-
-static void connected(void *arg, int fd, const struct peer *peer)
-{
-	struct monitor *monitor = arg;
-	const struct monitor_options *options = &monitor->options;
-
-	if (monitor->qmp || !options->allowed(options->arg, peer))
-		close(fd);
-	else
-		qmp_open(options->base, fd, &hooks, monitor, &monitor->qmp);
-}
 
 static int dial(struct monitor *monitor)
 {
@@ -122,40 +110,29 @@ static void dial_event(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static int dial_open(struct monitor *monitor, struct error *error)
-{
-	const char *path = monitor->options.path;
-
-	monitor->listener.fd = -1;
-	if (strlen(path) >= sizeof(monitor->address.sun_path))
-		return error_set(error, ENAMETOOLONG, "", "", "%s is longer than %zu bytes", path,
-			sizeof(monitor->address.sun_path) - 1);
-	monitor->address.sun_family = AF_UNIX;
-	strcpy(monitor->address.sun_path, path);
-	monitor->dial = evtimer_new(monitor->options.base, dial_event, monitor);
-	if (!monitor->dial)
-		return error_set(error, ENOMEM, "", "", "no memory for a monitor");
-	event_active(monitor->dial, EV_TIMEOUT, 0);
-	return 0;
-}
-
 int monitor_open(
 	const struct monitor_options *options, struct monitor **monitor, struct error *error)
 {
 	struct monitor *made = calloc(1, sizeof(*made));
-	int rc;
 
 	if (!made)
 		return error_set(error, ENOMEM, "", "", "no memory for a monitor");
 	made->options = *options;
-	rc = options->dial ? dial_open(made, error)
-			   : listener_open(&made->listener, options->base, options->path, connected,
-				     made, error);
-	if (rc)
+	made->address.sun_family = AF_UNIX;
+	if (strlen(options->path) >= sizeof(made->address.sun_path)) {
 		free(made);
-	else
-		*monitor = made;
-	return rc;
+		return error_set(error, ENAMETOOLONG, "", "", "%s is longer than %zu bytes",
+			options->path, sizeof(made->address.sun_path) - 1);
+	}
+	strcpy(made->address.sun_path, options->path);
+	made->dial = evtimer_new(options->base, dial_event, made);
+	if (!made->dial) {
+		free(made);
+		return error_set(error, ENOMEM, "", "", "no memory for a monitor");
+	}
+	event_active(made->dial, EV_TIMEOUT, 0);
+	*monitor = made;
+	return 0;
 }
 
 void monitor_close(struct monitor *monitor)
@@ -164,9 +141,7 @@ void monitor_close(struct monitor *monitor)
 		return;
 	script_free(monitor->script);
 	qmp_close(monitor->qmp);
-	listener_close(&monitor->listener);
-	if (monitor->dial)
-		event_free(monitor->dial);
+	event_free(monitor->dial);
 	free(monitor);
 }
 

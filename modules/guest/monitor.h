@@ -2,8 +2,8 @@
  * The monitor of one guest, wherever its QEMU comes from, and the script that runs there. Called by
  * modules/nf/guest.c.
  *
- *   a QEMU that the daemon starts connects to `path`; with `dial` the QEMU is somebody else's and
- *   listens there: the daemon connects, and again every second when it is not or no longer there.
+ * QEMU listens at `path`: the daemon connects, and again every second when it is not or no longer
+ * there. So the monitor of a QEMU that outlives the daemon is there for the next one.
  *
  * Thread-safety: the manager's thread.
  */
@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#include "modules/guest/listener.h"
+#include "common/error.h"
 #include "modules/guest/script.h"
 
 struct monitor;
@@ -20,15 +20,13 @@ struct monitor;
 struct monitor_options {
 	struct event_base *base;
 	const char *path; /* copied */
-	bool dial;
-	bool (*allowed)(void *arg, const struct peer *peer); /* not with `dial` */
 	void (*event)(void *arg, const char *name, const json_t *data);
 	void (*refused)(void *arg, const char *text); /* a command, or the connection */
 	void (*ready)(void *arg);                     /* QEMU takes commands */
 	void *arg;
 };
 
-/* Errors: as listener_open(); -ENAMETOOLONG. */
+/* Errors: -ENAMETOOLONG, -ENOMEM. */
 int monitor_open(
 	const struct monitor_options *options, struct monitor **monitor, struct error *error);
 /* A script that runs is left. NULL is fine. */

@@ -258,7 +258,7 @@ static void add_ports(json_t *list, const struct qemu_guest *guest)
 	add(list, "-device");
 	add(list, "virtio-serial-pci,id=netvm-serial,max_ports=%u", guest->n_ports + 1);
 	for (unsigned i = 0; i < guest->n_ports; i++) {
-		snprintf(id, sizeof(id), "netvm-port%u", i + 1);
+		snprintf(id, sizeof(id), QEMU_PORT, i);
 		add_socket(list, id, guest->port[i].socket);
 		add(list, "-device");
 		add(list, "virtserialport,bus=netvm-serial.0,nr=%u,chardev=%s,name=%s", i + 1, id,
@@ -266,13 +266,18 @@ static void add_ports(json_t *list, const struct qemu_guest *guest)
 	}
 }
 
-static void add_devices(json_t *list, const struct qemu_guest *guest)
+/* `place`: "" or ",bus=" and what they are plugged into. */
+static void add_devices(json_t *list, const struct qemu_guest *guest, const char *channel_place,
+	const char *group_place)
 {
 	add_socket(list, QEMU_CHANNEL, guest->channel_socket);
 	add(list, "-device");
-	add(list, "ivshmem-doorbell,chardev=" QEMU_CHANNEL ",vectors=%u", guest->n_vectors);
+	add(list, "ivshmem-doorbell,id=" QEMU_CHANNEL ",chardev=" QEMU_CHANNEL ",vectors=%u%s",
+		guest->n_vectors, channel_place);
 	add_socket(list, QEMU_GROUP, guest->group_socket);
-	add_option(list, "-device", "ivshmem-doorbell,chardev=" QEMU_GROUP ",vectors=1");
+	add(list, "-device");
+	add(list, "ivshmem-doorbell,id=" QEMU_GROUP ",chardev=" QEMU_GROUP ",vectors=1%s",
+		group_place);
 	add_ports(list, guest);
 }
 
@@ -296,7 +301,14 @@ json_t *qemu_slots(void)
 	return list;
 }
 
-/* Instead of the devices: those are plugged in when the guest runs. The ports are there at once. */
+/* Devices that the next daemon can take out and replace by its own. */
+static void add_slotted(json_t *list, const struct qemu_guest *guest)
+{
+	add_slots(list);
+	add_devices(list, guest, ",bus=" QEMU_CHANNEL_SLOT, ",bus=" QEMU_GROUP_SLOT);
+}
+
+/* The devices are plugged in when the guest runs. The ports are there at once. */
 static void add_pool(json_t *list, const struct qemu_guest *guest)
 {
 	add_slots(list);
@@ -311,7 +323,7 @@ json_t *qemu_devices(const struct qemu_guest *guest)
 {
 	json_t *list = json_array();
 
-	add_devices(list, guest);
+	add_devices(list, guest, "", "");
 	return list;
 }
 
@@ -327,7 +339,8 @@ static void add_frame(json_t *list, const struct qemu_guest *guest)
 	add_option(list, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny");
 	add_option(list, "-chardev", "stdio,id=console,signal=off");
 	add_option(list, "-serial", "chardev:console");
-	add_socket(list, "qmp", guest->qmp_socket);
+	add(list, "-chardev");
+	add(list, "socket,id=qmp,fd=%d,server=on,wait=off", QEMU_MONITOR_FD);
 	add_option(list, "-mon", "chardev=qmp,mode=control");
 }
 
@@ -341,7 +354,7 @@ int qemu_arguments(const struct qemu_guest *guest, json_t **list, struct error *
 	if (guest->agent_socket)
 		add_pool(*list, guest);
 	else
-		add_devices(*list, guest);
+		add_slotted(*list, guest);
 	rc = add_boot(*list, guest, error);
 	if (rc)
 		json_decref(*list);

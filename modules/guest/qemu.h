@@ -24,6 +24,10 @@ struct qemu_port {
 #define QEMU_GROUP        "netvm-group"
 #define QEMU_CHANNEL_SLOT "netvm-slot0"
 #define QEMU_GROUP_SLOT   "netvm-slot1"
+#define QEMU_PORT         "netvm-port%u" /* what is behind the port of this queue */
+
+/* The descriptor of the socket at which the monitor of a QEMU that the daemon starts listens. */
+#define QEMU_MONITOR_FD 3
 
 /* The largest memory that fits behind these slots. */
 #define QEMU_PLUG_BYTES_MAX (UINT64_C(4) << 30)
@@ -42,11 +46,9 @@ struct qemu_guest {
 	unsigned n_vectors;         /* of the channel's device */
 	const char *channel_socket; /* where QEMU connects to the daemon */
 	const char *group_socket;
-	const char *qmp_socket;
 	unsigned n_ports;
 	struct qemu_port port[QEMU_PORTS_MAX];
-	/* A guest of a pool: slots instead of devices, and its init listens here for what to run.
-	 */
+	/* A guest of a pool: empty slots, and its init listens here for what to run. */
 	const char *agent_socket; /* NULL: it is none */
 	bool loads;               /* what it is comes by migrate-incoming, not by booting */
 };

@@ -26,7 +26,6 @@ static struct qemu_guest guest(void)
 		.n_vectors = 3,
 		.channel_socket = "/run/fw.channel",
 		.group_socket = "/run/a,b/fw.group",
-		.qmp_socket = "/run/fw.qmp",
 		.n_ports = 2,
 		.port = {{"netvm.bell.0", "/run/a,b/fw.bell0"}, {"other", "/run/<other>"}}};
 }
@@ -107,13 +106,15 @@ static void test_image(void **state)
 	expect(line, " -append quiet panic=-1 ");
 	expect(line, " NETVM_NAME=fw NETVM_SERVICE=firewall -- netvm-firewall --rules \"/etc/my "
 		     "rules\" ");
-	expect(line,
-		"path=/run/fw.channel -device ivshmem-doorbell,chardev=netvm-channel,vectors=3 ");
+	expect(line, "path=/run/fw.channel -device ivshmem-doorbell,id=netvm-channel,"
+		     "chardev=netvm-channel,vectors=3,bus=netvm-slot0 ");
+	expect(line, " -device pcie-root-port,id=netvm-slot0,");
+	expect(line, " -chardev socket,id=qmp,fd=3,server=on,wait=off ");
 	expect(line, "path=/run/a,,b/fw.group ");
 	expect(line,
 		"path=/run/a,,b/fw.bell0 -device "
-		"virtserialport,bus=netvm-serial.0,nr=1,chardev=netvm-port1,name=netvm.bell.0 ");
-	expect(line, ",nr=2,chardev=netvm-port2,name=other ");
+		"virtserialport,bus=netvm-serial.0,nr=1,chardev=netvm-port0,name=netvm.bell.0 ");
+	expect(line, ",nr=2,chardev=netvm-port1,name=other ");
 	expect(line, " virtio-serial-pci,id=netvm-serial,max_ports=3 ");
 	expect(line, " -accel kvm -accel tcg ");
 	expect(line, " -smp 1,maxcpus=2 ");

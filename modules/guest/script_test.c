@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "modules/guest/hotplug.h"
+#include "modules/guest/listener.h"
 #include "modules/guest/monitor.h"
 
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\n{\"return\": {}}\n"
@@ -29,12 +30,6 @@ static struct script *script;
 static int qemu; /* its end */
 static unsigned n_done, n_ready, n_events;
 static char outcome[256], refusal[256];
-
-static bool allowed(void *arg, const struct peer *peer)
-{
-	(void)arg;
-	return peer->pid == getpid();
-}
 
 static void event(void *arg, const char *name, const json_t *data)
 {
@@ -63,15 +58,10 @@ static void done(void *arg, const char *failure)
 	snprintf(outcome, sizeof(outcome), "%s", failure ? failure : "");
 }
 
-static void open_monitor(bool dial)
+static void open_monitor(void)
 {
-	const struct monitor_options options = {.base = base,
-		.path = path,
-		.dial = dial,
-		.allowed = allowed,
-		.event = event,
-		.refused = refused,
-		.ready = ready};
+	const struct monitor_options options = {
+		.base = base, .path = path, .event = event, .refused = refused, .ready = ready};
 	struct error error = {0};
 
 	assert_int_equal(monitor_open(&options, &monitor, &error), 0);
@@ -90,17 +80,20 @@ static void say(const char *text)
 
 static int setup(void **state)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct listener listener;
+	struct error error = {0};
 
 	(void)state;
 	snprintf(path, sizeof(path), "/tmp/netvm-script-test-%d", getpid());
 	n_done = n_ready = n_events = 0;
 	outcome[0] = refusal[0] = '\0';
 	base = event_base_new();
-	open_monitor(false);
-	qemu = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	strcpy(address.sun_path, path);
-	assert_return_code(connect(qemu, (struct sockaddr *)&address, sizeof(address)), errno);
+	assert_int_equal(listener_bind(&listener, path, 0600, &error), 0);
+	open_monitor();
+	turn();
+	qemu = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_return_code(qemu, errno);
+	listener_close(&listener);
 	say(GREETING);
 	assert_int_equal(n_ready, 1);
 	assert_true(recv(qemu, outcome, sizeof(outcome), 0) > 0); /* qmp_capabilities */
@@ -319,6 +312,7 @@ static void test_plug_and_unplug(void **state)
 
 	(void)state;
 	hotplug_unplug(script);
+	hotplug_port(script, 1, "/run/b");
 	hotplug_plug(script, &devices);
 	monitor_run(monitor, LONG_MS);
 	answer(heard("device_del", "netvm-channel", NULL), NULL);
@@ -326,6 +320,7 @@ static void test_plug_and_unplug(void **state)
 	answer(heard("chardev-remove", "netvm-channel", NULL), NULL);
 	answer(heard("device_del", "netvm-group", NULL), "not found");
 	answer(heard("chardev-remove", "netvm-group", NULL), "not found");
+	answer(heard("chardev-change", "/run/b", NULL), "there is no such port");
 	answer(heard("chardev-add", "/run/c", NULL), NULL);
 	answer(heard("device_add", "\"vectors\": 3, \"bus\": \"netvm-slot0\"", NULL), NULL);
 	answer(heard("chardev-add", "/run/g", NULL), NULL);
@@ -355,31 +350,28 @@ static void test_load_passes_the_descriptor(void **state)
 /* Somebody else's QEMU comes after us, goes, and comes again. */
 static void test_dial(void **state)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct listener listener;
+	struct error error = {0};
 
 	(void)state;
 	monitor_close(monitor);
-	open_monitor(true);
+	open_monitor();
 	turn();
 	assert_non_null(strstr(refusal, "No such file"));
 	assert_false(monitor_is_connected(monitor));
-	strcpy(address.sun_path, path);
-	assert_return_code(bind(listener, (struct sockaddr *)&address, sizeof(address)), errno);
-	assert_return_code(listen(listener, 1), errno);
+	assert_int_equal(listener_bind(&listener, path, 0600, &error), 0);
 	for (unsigned i = 0; i < 2; i++) {
 		close(qemu);
 		while (!monitor_is_connected(monitor))
 			event_base_loop(base, EVLOOP_ONCE);
-		qemu = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		qemu = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
 		say(GREETING);
 		assert_int_equal(n_ready, 2 + i);
 		shutdown(qemu, SHUT_RDWR);
 		turn();
 		assert_false(monitor_is_connected(monitor));
 	}
-	close(listener);
-	unlink(path);
+	listener_close(&listener);
 }
 
 int main(void)

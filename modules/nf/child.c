@@ -108,7 +108,7 @@ static void child_release(struct child *child)
 }
 
 static int child_spawn(struct child *child, const struct manager *manager,
-	const struct nf_settings *settings, char *const *argv, struct error *error)
+	const struct nf_settings *settings, char *const *argv, int extra_fd, struct error *error)
 {
 	struct environment env = {0};
 	struct spawn_options options = {
@@ -121,8 +121,8 @@ static int child_spawn(struct child *child, const struct manager *manager,
 		.cpus = CPU_COUNT(&settings->cpus) ? &settings->cpus : NULL,
 		.output_fd = child->output.fd,
 		.cgroup_fd = child->cgroup.procs_fd,
-		.extra_fd = -1,
-		.dies_with_daemon = settings->guest, /* QEMU cannot attach to another daemon */
+		.extra_fd = extra_fd,
+		.dies_with_daemon = settings->guest && extra_fd < 0,
 	};
 	int rc;
 
@@ -135,7 +135,7 @@ static int child_spawn(struct child *child, const struct manager *manager,
 	if (rc)
 		child->pid = 0;
 	else
-		survivor_note(child->pid, settings->name, settings->object, child->cgroup.path);
+		survivor_note(child->pid, settings, settings->name, child->cgroup.path);
 	return rc;
 }
 
@@ -157,9 +157,9 @@ static int child_watch(struct child *child, const struct manager *manager)
 	return child->event && event_add(child->event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
-int child_start(struct child *child, const struct manager *manager,
-	const struct nf_settings *settings, char *const *argv, void (*exited)(void *), void *arg,
-	struct error *error)
+static int start(struct child *child, const struct manager *manager,
+	const struct nf_settings *settings, char *const *argv, int extra_fd, void (*exited)(void *),
+	void *arg, struct error *error)
 {
 	struct child_end end;
 	int rc;
@@ -168,7 +168,7 @@ int child_start(struct child *child, const struct manager *manager,
 	rc = output_open(&child->output, manager->run_dir, settings->name, error);
 	if (!rc) {
 		child_make_cgroup(child, settings);
-		rc = child_spawn(child, manager, settings, argv, error);
+		rc = child_spawn(child, manager, settings, argv, extra_fd, error);
 	}
 	if (rc) {
 		child_release(child);
@@ -182,19 +182,27 @@ int child_start(struct child *child, const struct manager *manager,
 	return error_set(error, ENOMEM, "", "", "no memory to watch a process");
 }
 
-int child_start_words(struct child *child, const struct manager *manager,
-	const struct nf_settings *settings, const json_t *words, void (*exited)(void *), void *arg,
+int child_start(struct child *child, const struct manager *manager,
+	const struct nf_settings *settings, char *const *argv, void (*exited)(void *), void *arg,
 	struct error *error)
+{
+	return start(child, manager, settings, argv, -1, exited, arg, error);
+}
+
+int child_start_qemu(struct child *child, const struct manager *manager,
+	const struct nf_settings *settings, const json_t *words, int monitor_fd,
+	void (*exited)(void *), void *arg, struct error *error)
 {
 	char **argv = calloc(json_array_size(words) + 1, sizeof(*argv));
 	int rc;
 
-	if (!argv)
-		return error_set(error, ENOMEM, "", "", "no memory for a command line");
-	for (size_t i = 0; i < json_array_size(words); i++)
+	for (size_t i = 0; argv && i < json_array_size(words); i++)
 		argv[i] = (char *)json_string_value(json_array_get(words, i));
-	rc = child_start(child, manager, settings, argv, exited, arg, error);
+	rc = argv ? start(child, manager, settings, argv, monitor_fd, exited, arg, error)
+		  : error_set(error, ENOMEM, "", "", "no memory for a command line");
 	free(argv);
+	if (monitor_fd >= 0)
+		close(monitor_fd);
 	return rc;
 }
 
@@ -252,6 +260,12 @@ void child_signal(const struct child *child, int number)
 {
 	if (child->pid)
 		syscall(SYS_pidfd_send_signal, child->pidfd, number, NULL, 0);
+}
+
+void child_kill(const struct child *child)
+{
+	child_signal(child, SIGKILL);
+	survivor_strike(child->pid);
 }
 
 void child_pin(const struct child *child, const cpu_set_t *cpus)

@@ -41,10 +41,13 @@ int child_start(struct child *child, const struct manager *manager,
 	const struct nf_settings *settings, char *const *argv, void (*exited)(void *), void *arg,
 	struct error *error);
 
-/* The same with a JSON array of texts. */
-int child_start_words(struct child *child, const struct manager *manager,
-	const struct nf_settings *settings, const json_t *words, void (*exited)(void *), void *arg,
-	struct error *error);
+/*
+ * The same for a QEMU, with a JSON array of texts. `monitor_fd`, taken over, is where its monitor
+ * listens; -1: it has none, and ends with the daemon, for which it is lost then.
+ */
+int child_start_qemu(struct child *child, const struct manager *manager,
+	const struct nf_settings *settings, const json_t *words, int monitor_fd,
+	void (*exited)(void *), void *arg, struct error *error);
 
 /* It gets another owner, and the struct another place; `from` is none then. Error: -ENOMEM. */
 int child_move(struct child *to, struct child *from, void (*exited)(void *), void *arg);
@@ -65,6 +68,9 @@ void child_leave(struct child *child);
 
 /* Only the process itself, never a later one of the same number. */
 void child_signal(const struct child *child, int number);
+
+/* For good: no later daemon looks for it. */
+void child_kill(const struct child *child);
 
 /* Move all its threads; an empty set means any CPU. */
 void child_pin(const struct child *child, const cpu_set_t *cpus);

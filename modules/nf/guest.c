@@ -22,12 +22,9 @@
 #include "modules/guest/bell.h"
 #include "modules/guest/ivshmem.h"
 #include "modules/guest/monitor.h"
-#include "modules/guest/qemu.h"
-#include "modules/nf/accel.h"
 #include "modules/nf/hello.h"
 
 #define FOLDER        "guest"
-#define BELL_SOCKET   "bell%u" /* number of the queue */
 #define BELL_PAUSE_US 5000
 
 void guest_tell(const struct guest *guest, const char *kind, const char *text)
@@ -306,15 +303,21 @@ static int vectors_open(struct guest *guest)
 
 /* ---- devices --------------------------------------------------------------------------------- */
 
-static void socket_path(char path[PATH_BYTES], const struct manager *manager,
-	const struct nf_settings *settings, const char *what)
+void guest_socket_of(
+	char path[PATH_BYTES], const struct manager *manager, const char *name, const char *what)
 {
-	snprintf(path, PATH_BYTES, "%s/" FOLDER "/%s.%s", manager->run_dir, settings->name, what);
+	snprintf(path, PATH_BYTES, "%s/" FOLDER "/%s.%s", manager->run_dir, name, what);
 }
 
-static int device_open(struct guest *guest, const char *what, char path[PATH_BYTES], int memory_fd,
-	unsigned n_vectors, struct ivshmem **device, struct error *error)
+void guest_socket(char path[PATH_BYTES], const struct guest *guest, const char *what)
 {
+	guest_socket_of(path, guest->options.manager, guest->sockets, what);
+}
+
+static int device_open(struct guest *guest, const char *what, int memory_fd, unsigned n_vectors,
+	struct ivshmem **device, struct error *error)
+{
+	char path[PATH_BYTES];
 	const struct guest_options *options = &guest->options;
 	struct ivshmem_options device_options = {
 		.base = options->manager->base,
@@ -328,7 +331,7 @@ static int device_open(struct guest *guest, const char *what, char path[PATH_BYT
 	};
 	int rc;
 
-	socket_path(path, options->manager, options->settings, what);
+	guest_socket(path, guest, what);
 	memcpy(device_options.vector_fd, guest->vector_fd, n_vectors * sizeof(int));
 	rc = ivshmem_open(&device_options, device, error);
 	if (rc)
@@ -344,33 +347,50 @@ static int rings_open(struct guest *guest, struct error *error)
 
 	for (unsigned i = 0; i < options->settings->n_queues && !rc; i++) {
 		snprintf(what, sizeof(what), BELL_SOCKET, i);
-		socket_path(path, options->manager, options->settings, what);
+		guest_socket(path, guest, what);
 		rc = bell_open(
 			&guest->ring[i], options->manager->base, path, peer_allowed, guest, error);
 	}
 	return rc;
 }
 
+/* Only the daemon may connect, this one or the next. */
+static int monitor_bind(struct guest *guest, struct error *error)
+{
+	char path[PATH_BYTES];
+
+	guest_socket(path, guest, "qmp");
+	if (guest->options.sockets)
+		return listener_find(&guest->monitor_socket, path, error);
+	return listener_bind(&guest->monitor_socket, path, 0600, error);
+}
+
 static int monitor_start(struct guest *guest, struct error *error)
 {
 	const struct guest_options *options = &guest->options;
 	const char *running = value_text(options->settings->object, "monitor");
-	char path[PATH_BYTES];
 	const struct monitor_options monitor = {
 		.base = options->manager->base,
-		.path = running ? running : path,
-		.dial = running != NULL,
-		.allowed = peer_allowed,
+		.path = running ? running : guest->monitor_socket.path,
 		.event = monitor_said,
 		.refused = monitor_refused,
-		.ready = running ? guest_plug_running : monitor_ready,
+		.ready = running || options->sockets ? guest_plug_running : monitor_ready,
 		.arg = guest,
 	};
+	int rc;
 
 	if (options->settings->external && !running)
 		return 0;
-	socket_path(path, options->manager, options->settings, "qmp");
-	return monitor_open(&monitor, &guest->monitor, error);
+	rc = running ? 0 : monitor_bind(guest, error);
+	return rc ? rc : monitor_open(&monitor, &guest->monitor, error);
+}
+
+int guest_take_monitor(struct guest *guest)
+{
+	int fd = guest->monitor_socket.fd;
+
+	guest->monitor_socket.fd = -1;
+	return fd;
 }
 
 static void parts_close(struct guest *guest)
@@ -411,11 +431,11 @@ static int parts_open(struct guest *guest, struct error *error)
 	if (rc)
 		return error_set(
 			error, -rc, "", "", "a guest's channel and doorbells: %s", strerror(-rc));
-	rc = device_open(guest, "channel", guest->channel_path, guest->channel_fd, guest->n_vectors,
+	rc = device_open(guest, "channel", guest->channel_fd, guest->n_vectors,
 		&guest->channel_device, error);
 	if (!rc)
-		rc = device_open(guest, "group", guest->group_path, guest->options.pool->memfd, 0,
-			&guest->group_device, error);
+		rc = device_open(
+			guest, "group", guest->options.pool->memfd, 0, &guest->group_device, error);
 	return rc ? rc : rings_open(guest, error);
 }
 
@@ -456,7 +476,11 @@ int guest_open(const struct guest_options *options, struct guest **guest, struct
 	if (!made)
 		return error_set(error, ENOMEM, "", "", "no memory for a guest");
 	made->options = *options;
-	made->channel_fd = -1;
+	snprintf(made->sockets, sizeof(made->sockets), "%s",
+		options->sockets ? options->sockets : options->settings->name);
+	if (options->sockets)
+		made->options.sockets = made->sockets;
+	made->channel_fd = made->monitor_socket.fd = -1;
 	for (unsigned i = 0; i < NETVM_QUEUES_MAX; i++)
 		made->ring[i].fd = made->ring[i].listener.fd = -1;
 	made->renew = evtimer_new(options->manager->base, renew_event, made);
@@ -478,115 +502,22 @@ void guest_close(struct guest *guest)
 		return;
 	parts_close(guest);
 	monitor_close(guest->monitor);
+	listener_close(&guest->monitor_socket);
 	agent_close(guest->agent);
 	if (guest->renew)
 		event_free(guest->renew);
 	free(guest);
 }
 
+void guest_leave(struct guest *guest)
+{
+	if (guest)
+		guest->monitor_socket.inode = 0;
+	guest_close(guest);
+}
+
 void guest_give(struct guest *guest, const struct guest_options *options, struct agent *agent)
 {
 	guest->options = *options;
 	guest->agent = agent;
-}
-
-/* ---- QEMU's command line --------------------------------------------------------------------- */
-
-struct paths {
-	char channel[PATH_BYTES], group[PATH_BYTES], qmp[PATH_BYTES], agent[PATH_BYTES];
-	char bell[NETVM_QUEUES_MAX][PATH_BYTES];
-};
-
-int guest_agent_path(
-	const struct manager *manager, const struct nf_settings *settings, char *path, size_t size)
-{
-	char made[PATH_BYTES];
-
-	socket_path(made, manager, settings, "agent");
-	return snprintf(path, size, "%s", made) < (int)size ? 0 : -ENAMETOOLONG;
-}
-
-static void describe_bells(struct qemu_guest *guest, const struct manager *manager,
-	const struct nf_settings *settings, struct paths *paths)
-{
-	char what[16];
-
-	for (unsigned i = 0; i < settings->n_queues; i++) {
-		struct qemu_port *port = &guest->port[guest->n_ports++];
-
-		snprintf(what, sizeof(what), BELL_SOCKET, i);
-		socket_path(paths->bell[i], manager, settings, what);
-		snprintf(port->name, sizeof(port->name), NETVM_GUEST_BELL "%u", i);
-		port->socket = paths->bell[i];
-	}
-}
-
-static struct qemu_guest describe(
-	const struct manager *manager, const struct nf_settings *settings, struct paths *paths)
-{
-	const json_t *fields = json_object_get(settings->object, "guest");
-	struct qemu_guest guest;
-
-	socket_path(paths->channel, manager, settings, "channel");
-	socket_path(paths->group, manager, settings, "group");
-	socket_path(paths->qmp, manager, settings, "qmp");
-	socket_path(paths->agent, manager, settings, "agent");
-	guest = (struct qemu_guest){
-		.name = settings->name,
-		.service = settings->service,
-		.program = settings->program,
-		.boot = value_text(fields, "boot"),
-		.command = settings->command.argv,
-		.accel = accel_choice(settings),
-		.memory_mb = (unsigned)value_int(fields, "memory_mb"),
-		.vcpus = (unsigned)value_int(fields, "vcpus"),
-		.n_vectors = NETVM_GUEST_WORKER(engine_n_workers(manager->engine)),
-		.channel_socket = paths->channel,
-		.group_socket = paths->group,
-		.qmp_socket = paths->qmp,
-	};
-	describe_bells(&guest, manager, settings, paths);
-	return guest;
-}
-
-int guest_arguments(const struct manager *manager, const struct nf_settings *settings,
-	struct guest_start start, json_t **words, struct error *error)
-{
-	struct paths paths;
-	struct qemu_guest guest = describe(manager, settings, &paths);
-
-	guest.agent_socket = start.agent ? paths.agent : NULL;
-	if (start.agent)
-		guest.n_ports = 1; /* a template and its copies are alike, whatever NF they get */
-	guest.loads = start.loads;
-	return qemu_arguments(&guest, words, error);
-}
-
-int guest_show(const struct manager *manager, const struct nf_settings *settings, json_t **shown,
-	struct error *error)
-{
-	struct qemu_guest guest;
-	struct paths paths;
-	json_t *words;
-	int rc = 0;
-
-	if (settings->pool)
-		return error_set(error, EINVAL, "name", "pools.*.guest says how they are started",
-			"the guest of %s comes from the pool %s", settings->name, settings->pool);
-	if (!settings->guest)
-		return error_set(error, EINVAL, "name",
-			"one with image: guest or image: external-guest", "the NF %s is no guest",
-			settings->name);
-	guest = describe(manager, settings, &paths);
-	if (settings->external && value_text(settings->object, "monitor"))
-		words = qemu_slots();
-	else if (settings->external)
-		words = qemu_devices(&guest);
-	else
-		rc = qemu_arguments(&guest, &words, error);
-	if (!rc)
-		*shown = json_pack("{s:s, s:s, s:o, s:o}", "name", settings->name, "image",
-			value_text(settings->object, "image"), "qemu", words, "libvirt",
-			qemu_libvirt(&guest));
-	return rc;
 }

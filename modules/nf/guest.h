@@ -6,7 +6,7 @@
  *   NAME.channel ◄── ivshmem ── channel ── BAR 2 ──────────────────► NF: hello, rings
  *   NAME.group   ◄── ivshmem ── group's memory ── BAR 2 ───────────► NF: packets
  *   NAME.bell0   ── one byte ──► virtio-serial port netvm.bell.0 ──► NF: queue 0, wake up
- *   NAME.qmp     ◄── monitor ── events, system_powerdown
+ *   NAME.qmp     ── monitor ──► QEMU, which listens: events, system_powerdown
  *
  * The sockets lie in RUN_DIR/guest. A guest may be told from where its QEMU comes from: `image:
  * guest` is started by the daemon and only that process may connect; `image: external-guest` waits
@@ -18,6 +18,10 @@
  *
  *   OFFERED ── hello ──► READY ── the NF leaves: GONE, QEMU ends ──► gone() ──► OFFERED again
  *                   └──► REFUSED ── the NF leaves ────────────────────────────► OFFERED again
+ *
+ * A QEMU that the daemon started outlives it, as a process does. The next daemon finds its monitor
+ * where it was, takes out the devices that lead to nobody, turns the ports to itself and plugs in
+ * devices of its own; then the NF, which has lost its host, finds those and attaches again.
  *
  * QEMU shares the eventfds and could make them blocking: the workers only wait on them, and the
  * one of vector 0 is read with RWF_NOWAIT. Nothing is ever written to what it shares.
@@ -48,6 +52,11 @@ struct guest_options {
 	bool (*allowed)(void *owner, const struct peer *peer); /* to be this guest's QEMU */
 	/* QEMU takes commands. Then the devices are the owner's to plug. NULL: they are there. */
 	void (*monitored)(void *owner);
+	/* A QEMU that ran before us has got its devices, or `failure` tells why not. */
+	void (*plugged)(void *owner, const char *failure);
+	/* An earlier daemon started its QEMU, which knows its sockets by this name. NULL: it did
+	 * not. */
+	const char *sockets;
 	void *owner; /* for these, and for gone() */
 };
 
@@ -55,6 +64,11 @@ struct guest_options {
 int guest_open(const struct guest_options *options, struct guest **guest, struct error *error);
 /* Its session is closed already. NULL is fine. */
 void guest_close(struct guest *guest);
+/* The same, but its QEMU goes on and waits for the next daemon. */
+void guest_leave(struct guest *guest);
+
+/* Where the monitor of the QEMU listens that the caller starts, who takes it over. */
+int guest_take_monitor(struct guest *guest);
 
 /*
  * From now on it is this owner's, who knows the NF in it by these settings. Takes over the agent

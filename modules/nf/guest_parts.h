@@ -1,4 +1,7 @@
-/* Inside of a guest, between guest.c (devices, session) and plug.c (plugging them). */
+/*
+ * Inside of a guest, between guest.c (devices, session), plug.c (plugging them) and guest_command.c
+ * (its QEMU's command line).
+ */
 #ifndef NETVM_MODULES_NF_GUEST_PARTS_H
 #define NETVM_MODULES_NF_GUEST_PARTS_H
 
@@ -16,8 +19,11 @@
 /* Under emulation, on a machine with other things to do, too. */
 #define PLUG_TIMEOUT_MS 20000
 
+#define BELL_SOCKET "bell%u" /* number of the queue */
+
 struct guest {
 	struct guest_options options;
+	char sockets[NETVM_NAME_BYTES]; /* their names stay when it is given to another owner */
 
 	/* One QEMU's: made again for the next one. */
 	int channel_fd;
@@ -29,13 +35,12 @@ struct guest {
 	struct ivshmem *channel_device, *group_device;
 	struct bell ring[NETVM_QUEUES_MAX]; /* ports into the guest, one per queue */
 	struct monitor *monitor;
-	struct agent *agent; /* told it what to run; kept, see agent.h */
-	bool is_here;        /* QEMU has the channel */
+	struct listener monitor_socket; /* where its QEMU listens, unless it is somebody else's */
+	struct agent *agent;            /* told it what to run; kept, see agent.h */
+	bool is_here;                   /* QEMU has the channel */
 	struct peer peer;
 	char fault[64];
 
-	/* The devices' sockets: their names stay when the guest is given to another owner. */
-	char channel_path[PATH_BYTES], group_path[PATH_BYTES];
 	bool is_leaving; /* the NF has been told; when it has left, the script runs */
 
 	struct complaints complaints;
@@ -50,6 +55,11 @@ void guest_tell(const struct guest *guest, const char *kind, const char *text);
 /* Act by the state of its channel. The end of this may be the end of the guest. */
 void guest_look(struct guest *guest);
 void guest_offer_again(struct guest *guest);
+
+/* Where that socket of a guest of this name lies: channel, group, bell0, ... */
+void guest_socket_of(
+	char path[PATH_BYTES], const struct manager *manager, const char *name, const char *what);
+void guest_socket(char path[PATH_BYTES], const struct guest *guest, const char *what);
 
 /* For the monitor of a QEMU that has run for a while, perhaps with the devices of an earlier
  * daemon. */

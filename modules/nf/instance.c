@@ -13,7 +13,6 @@
 #include "manager/module.h"
 #include "modules/nf/accel.h"
 #include "modules/nf/instance_parts.h"
-#include "modules/nf/survivor.h"
 #include "modules/nf/upgrade.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -21,6 +20,7 @@
 struct instance_times instance_times = {
 	.settle_ms = 10000,
 	.attach_ms = 50000,
+	.adopt_ms = 20000,
 	.stop_ms = 1000,
 	.drain_ms = 200,
 	.backoff_min_ms = 100,
@@ -140,12 +140,18 @@ static unsigned end_session(
 	return lost;
 }
 
+unsigned instance_drain(struct nf_instance *instance, unsigned drain_ms)
+{
+	return end_session(instance, DROP_NF_REMOVED, drain_ms * NS_PER_MS);
+}
+
 /* ---- processes ------------------------------------------------------------------------------- */
 
 static void end_guest(struct nf_instance *instance)
 {
 	guest_close(instance->guest);
 	instance->guest = NULL;
+	instance->adopts = false;
 }
 
 static void child_exited(void *arg)
@@ -172,21 +178,6 @@ static void child_exited(void *arg)
 	rest(instance, clean);
 }
 
-/* One that an earlier daemon started and that waits for this one; false: there is none. */
-static bool adopt_process(struct nf_instance *instance)
-{
-	const struct nf_settings *settings = &instance->settings;
-	struct error ignored = {0}; /* then it is ended, and one is started */
-	struct survivor survivor;
-
-	if (!survivor_take(settings->name, settings->object, &survivor) ||
-		child_adopt(&instance->child, instance->manager, settings, &survivor,
-			instance_child_exited, instance, &ignored))
-		return false;
-	child_pin(&instance->child, &settings->cpus); /* they may have changed meanwhile */
-	return true;
-}
-
 static void kvm_tried(void *arg);
 
 static int start_process(struct nf_instance *instance, struct error *error)
@@ -195,7 +186,7 @@ static int start_process(struct nf_instance *instance, struct error *error)
 
 	if (settings->guest)
 		return instance_start_guest(instance, child_exited, kvm_tried, error);
-	if (adopt_process(instance))
+	if (instance_adopt_process(instance))
 		return 0;
 	return child_start(&instance->child, instance->manager, settings, settings->command.argv,
 		child_exited, instance, error);
@@ -207,7 +198,10 @@ static void started(struct nf_instance *instance)
 		enter(instance, NF_STARTING, ACCEL_TRY_MS);
 		return;
 	}
-	instance_begin(instance);
+	if (instance->adopts)
+		enter(instance, NF_STARTING, instance_times.adopt_ms);
+	else
+		instance_begin(instance);
 	instance_tell(instance, "nf-starting",
 		instance->child.adopted
 			? "process %d still runs %s as user %s and will attach again"
@@ -246,24 +240,36 @@ static void kvm_tried(void *arg)
 	start_failed(instance, &error);
 }
 
-int instance_start(struct nf_instance *instance, struct error *error)
+static int start_new(struct nf_instance *instance, struct error *error)
 {
-	int rc = instance->settings.guest ? instance_open_guest(instance, error) : 0;
+	const struct nf_settings *settings = &instance->settings;
+	int rc = settings->guest ? instance_open_guest(instance, error) : 0;
 
-	if (rc || instance->settings.pool || instance->settings.external)
+	if (rc || settings->pool || settings->external)
 		return rc;
 	rc = start_process(instance, error);
-	if (rc) {
+	if (rc)
 		end_guest(instance);
+	return rc;
+}
+
+int instance_start(struct nf_instance *instance, struct error *error)
+{
+	const struct nf_settings *settings = &instance->settings;
+	int rc = 0;
+
+	instance->adopts = settings->guest && !settings->external && instance_adopt_guest(instance);
+	if (!instance->adopts)
+		rc = start_new(instance, error);
+	if (rc || !instance->child.pid)
 		return rc;
-	}
 	instance->faulty = false;
 	instance->n_signals = 0;
 	started(instance);
 	return 0;
 }
 
-static void start_again(struct nf_instance *instance)
+void instance_start_again(struct nf_instance *instance)
 {
 	struct error error = {0};
 
@@ -273,11 +279,11 @@ static void start_again(struct nf_instance *instance)
 }
 
 /* Take it out and see to it that its process ends. */
-static void stop(struct nf_instance *instance, uint64_t drain_ns)
+void instance_stop(struct nf_instance *instance, unsigned drain_ms)
 {
 	bool was_attached = instance->session != NULL;
 	const pid_t pid = was_attached ? session_pid(instance->session) : instance->child.pid;
-	unsigned lost = end_session(instance, DROP_NF_REMOVED, drain_ns);
+	unsigned lost = instance_drain(instance, drain_ms);
 
 	pooled_stop(&instance->pooled);
 	instance_tell(
@@ -317,11 +323,6 @@ void instance_rest(struct nf_instance *instance, bool clean)
 	rest(instance, clean);
 }
 
-unsigned instance_drain(struct nf_instance *instance)
-{
-	return end_session(instance, DROP_NF_REMOVED, instance_times.drain_ms * NS_PER_MS);
-}
-
 void instance_child_exited(void *arg)
 {
 	child_exited(arg);
@@ -339,6 +340,10 @@ static void starting_timer(struct nf_instance *instance)
 {
 	if (instance->tries_kvm) {
 		child_signal(&instance->child, SIGKILL); /* kvm_tried() comes next */
+		return;
+	}
+	if (instance->adopts) {
+		instance_abandon_guest(instance, "it has not attached again in time");
 		return;
 	}
 	if (!instance->settled) {
@@ -369,7 +374,7 @@ static void running_timer(struct nf_instance *instance)
 static void backoff_timer(struct nf_instance *instance)
 {
 	if (!instance->settings.external) {
-		start_again(instance);
+		instance_start_again(instance);
 		return;
 	}
 	enter(instance, NF_DETACHED, 0);
@@ -441,13 +446,13 @@ void instance_leave(struct nf_instance *instance)
 	if (instance->state == NF_STOPPING)
 		return;
 	if (instance->child.pid) {
-		stop(instance, instance_times.drain_ms * NS_PER_MS);
+		instance_stop(instance, instance_times.drain_ms);
 		return;
 	}
 	pooled_stop(&instance->pooled);
 	if (instance_unplug(instance))
 		return;
-	end_session(instance, DROP_NF_REMOVED, instance_times.drain_ms * NS_PER_MS);
+	instance_drain(instance, instance_times.drain_ms);
 	rest(instance, true);
 }
 
@@ -459,23 +464,6 @@ void instance_await(struct nf_instance *instance, int timeout_ms)
 		rest(instance, true); /* its devices stay in a guest that nobody waits for */
 }
 
-void instance_leave_alive(struct nf_instance *instance)
-{
-	instance->after = AFTER_LEAVE;
-	if (instance->state == NF_STOPPING)
-		return;
-	if (instance->settings.guest && instance->child.pid) {
-		stop(instance, 0); /* what it had has left already */
-		return;
-	}
-	if (instance->session)
-		session_let_go_on(instance->session);
-	end_session(instance, DROP_NF_REMOVED, 0);
-	if (instance->child.pid)
-		child_leave(&instance->child);
-	rest(instance, true);
-}
-
 int instance_dismiss(struct nf_instance *instance, struct error *error)
 {
 	unsigned lost;
@@ -483,7 +471,7 @@ int instance_dismiss(struct nf_instance *instance, struct error *error)
 	if (!instance->session)
 		return error_set(error, ENOTCONN, "name", "who started it must start it again",
 			"the external NF %s is not attached", instance->settings.name);
-	lost = end_session(instance, DROP_NF_REMOVED, instance_times.drain_ms * NS_PER_MS);
+	lost = instance_drain(instance, instance_times.drain_ms);
 	crash_end(&instance->crash, true, "");
 	enter(instance, NF_DETACHED, 0);
 	instance_tell(instance, "nf-detached", "was asked to go; %u packets lost", lost);
@@ -511,6 +499,7 @@ void instance_update(struct nf_instance *instance, json_t *object)
 void instance_attached(struct nf_instance *instance, struct session *session)
 {
 	instance->session = session;
+	instance->adopts = false;
 	watch(instance);
 	takeover_attached(instance);
 }

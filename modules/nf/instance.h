@@ -87,6 +87,7 @@ struct nf_instance {
 	struct guest *guest;  /* its devices; NULL: it is a process, or waits for its guest */
 	struct pooled pooled; /* when the guest comes from a pool */
 	bool tries_kvm;       /* the child only finds out whether KVM works; see accel.h */
+	bool adopts;          /* the guest is an earlier daemon's, and has not attached here yet */
 	struct session *session;
 	struct watch watch; /* while there is a session */
 	bool stands_by;     /* as was told last; control.c's */
@@ -106,6 +107,7 @@ struct nf_instance {
 struct instance_times {
 	unsigned settle_ms;      /* how long others wait for its first try */
 	unsigned attach_ms;      /* after that, before it is killed */
+	unsigned adopt_ms;       /* for a guest that an earlier daemon started, to attach again */
 	unsigned stop_ms;        /* before SIGTERM, and again before SIGKILL */
 	unsigned drain_ms;       /* to hand back packets before being taken out */
 	unsigned backoff_min_ms; /* doubled each time ... */
@@ -137,8 +139,8 @@ int instance_start(struct nf_instance *instance, struct error *error);
 void instance_leave(struct nf_instance *instance);
 
 /*
- * Out of the engine now; the process goes on, for another daemon to adopt. One that cannot (a
- * guest, one that is being stopped) leaves as by instance_leave().
+ * Out of the engine now; the process goes on, for another daemon to adopt. One that cannot (it is
+ * being stopped, or is a guest that boots or moves) leaves as by instance_leave().
  */
 void instance_leave_alive(struct nf_instance *instance);
 

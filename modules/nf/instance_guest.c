@@ -21,7 +21,19 @@ static bool guest_allowed(void *owner, const struct peer *peer)
 	       peer->uid == settings->uid;
 }
 
-static struct guest_options guest_options(struct nf_instance *instance)
+static void guest_plugged(void *owner, const char *failure)
+{
+	struct nf_instance *instance = owner;
+
+	if (failure && instance->adopts)
+		instance_abandon_guest(instance, failure);
+	else if (failure)
+		instance_tell(instance, "guest-plug-failed", "%s", failure);
+	else
+		instance_tell(instance, "guest-plugged", "its devices are plugged in");
+}
+
+struct guest_options instance_guest_options(struct nf_instance *instance)
 {
 	return (struct guest_options){
 		.manager = instance->manager,
@@ -29,13 +41,14 @@ static struct guest_options guest_options(struct nf_instance *instance)
 		.pool = instance->pool,
 		.hooks = &nf_attach_hooks,
 		.allowed = guest_allowed,
+		.plugged = guest_plugged,
 		.owner = instance,
 	};
 }
 
 static int open_guest(struct nf_instance *instance, struct error *error)
 {
-	const struct guest_options options = guest_options(instance);
+	const struct guest_options options = instance_guest_options(instance);
 
 	return guest_open(&options, &instance->guest, error);
 }
@@ -53,7 +66,8 @@ int instance_start_guest(struct nf_instance *instance, void (*exited)(void *),
 					   (struct guest_start){false, false}, &words, error);
 	if (rc)
 		return rc;
-	rc = child_start_words(&instance->child, instance->manager, settings, words,
+	rc = child_start_qemu(&instance->child, instance->manager, settings, words,
+		instance->tries_kvm ? -1 : guest_take_monitor(instance->guest),
 		instance->tries_kvm ? tried : exited, instance, error);
 	json_decref(words);
 	return rc;
@@ -98,7 +112,7 @@ static void guest_taken(void *owner)
 static void guest_leaving(void *owner)
 {
 	struct nf_instance *instance = owner;
-	unsigned lost = instance_drain(instance);
+	unsigned lost = instance_drain(instance, instance_times.drain_ms);
 	char text[64];
 
 	instance_enter(instance, NF_STARTING, instance_times.attach_ms);
@@ -114,7 +128,7 @@ static void guest_stayed(void *owner, const char *why)
 static const struct pooled_hooks pooled_hooks = {
 	guest_taken, guest_leaving, guest_failed, guest_stayed};
 
-static int take_guest(struct nf_instance *instance, struct error *error)
+void instance_begin_pooled(struct nf_instance *instance)
 {
 	instance->pooled = (struct pooled){
 		.taker =
@@ -123,10 +137,16 @@ static int take_guest(struct nf_instance *instance, struct error *error)
 				.child = &instance->child,
 				.exited = instance_child_exited,
 				.guest = &instance->guest,
-				.options = guest_options(instance),
+				.options = instance_guest_options(instance),
 			},
 		.hooks = &pooled_hooks,
+		.save_fd = -1,
 	};
+}
+
+static int take_guest(struct nf_instance *instance, struct error *error)
+{
+	instance_begin_pooled(instance);
 	instance->faulty = false;
 	instance->n_signals = 0;
 	if (pooled_take(&instance->pooled, error))
@@ -170,6 +190,6 @@ bool instance_unplug(struct nf_instance *instance)
 	if (guest_unplug(instance->guest, NULL, unplugged, instance))
 		return false;
 	instance_enter(instance, NF_STOPPING, instance_times.stop_ms);
-	instance_drain(instance);
+	instance_drain(instance, instance_times.drain_ms);
 	return true;
 }

@@ -28,6 +28,22 @@ void instance_give_up_guest(struct nf_instance *instance, const char *why);
  */
 bool instance_unplug(struct nf_instance *instance);
 
+/* What guest_open() is told. */
+struct guest_options instance_guest_options(struct nf_instance *instance);
+/* instance->pooled, which neither waits nor moves yet. */
+void instance_begin_pooled(struct nf_instance *instance);
+
+/* ---- instance_survive.c ----------------------------------------------------------------------
+ */
+
+/* Take over what an earlier daemon started for this NF and what waits for this one. False: there is
+ * nothing, or nothing that works: start it. */
+bool instance_adopt_process(struct nf_instance *instance);
+bool instance_adopt_guest(struct nf_instance *instance);
+
+/* The guest that was taken over does not work: another one is started. */
+void instance_abandon_guest(struct nf_instance *instance, const char *why);
+
 /* ---- instance.c ------------------------------------------------------------------------------ */
 
 /* An event about it. */
@@ -35,12 +51,16 @@ void instance_tell(const struct nf_instance *instance, const char *kind, const c
 	__attribute__((format(printf, 3, 4)));
 /* A new state, with its timeout; 0: none. */
 void instance_enter(struct nf_instance *instance, enum nf_state state, unsigned timeout_ms);
+/* Another incarnation. */
+void instance_start_again(struct nf_instance *instance);
 /* State starting: each time it has as long to attach as the first time. */
 void instance_begin(struct nf_instance *instance);
 /* Nothing of it runs any more. */
 void instance_rest(struct nf_instance *instance, bool clean);
 /* End its session after a drain; returns the packets lost. */
-unsigned instance_drain(struct nf_instance *instance);
+unsigned instance_drain(struct nf_instance *instance, unsigned drain_ms);
+/* The same, and see to it that its process ends. */
+void instance_stop(struct nf_instance *instance, unsigned drain_ms);
 /* For struct child. */
 void instance_child_exited(void *arg);
 

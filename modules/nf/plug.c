@@ -1,6 +1,7 @@
 /* A guest's devices into and out of a QEMU that runs. See guest.h. */
 #include <errno.h>
 #include <event2/event.h>
+#include <stdio.h>
 
 #include "manager/schema.h"
 #include "modules/guest/hotplug.h"
@@ -13,12 +14,15 @@ struct script *guest_script(struct guest *guest, void (*done)(void *, const char
 
 void guest_plug(struct guest *guest, struct script *script)
 {
+	char channel[PATH_BYTES], group[PATH_BYTES];
 	const struct hotplug devices = {
-		.channel_socket = guest->channel_path,
-		.group_socket = guest->group_path,
+		.channel_socket = channel,
+		.group_socket = group,
 		.n_vectors = guest->n_vectors,
 	};
 
+	guest_socket(channel, guest, "channel");
+	guest_socket(group, guest, "group");
 	hotplug_plug(script, &devices);
 	if (!guest->offered && !guest->attached)
 		guest_offer_again(guest);
@@ -63,10 +67,21 @@ void guest_insist(struct guest *guest)
 
 static void running_plugged(void *arg, const char *failure)
 {
-	if (failure)
-		guest_tell(arg, "guest-plug-failed", failure);
-	else
-		guest_tell(arg, "guest-plugged", "its devices are plugged in");
+	const struct guest *guest = arg;
+
+	guest->options.plugged(guest->options.owner, failure);
+}
+
+/* Before the NF attaches, which is told then whether it is rung. */
+static void turn_ports(const struct guest *guest, struct script *script)
+{
+	char path[PATH_BYTES], what[16];
+
+	for (unsigned i = 0; i < guest->options.settings->n_queues; i++) {
+		snprintf(what, sizeof(what), BELL_SOCKET, i);
+		guest_socket(path, guest, what);
+		hotplug_port(script, i, path);
+	}
 }
 
 /* QEMU has run for a while, perhaps with the devices of an earlier daemon. */
@@ -78,6 +93,7 @@ void guest_plug_running(void *arg)
 	if (!script)
 		return;
 	hotplug_unplug(script);
+	turn_ports(guest, script);
 	guest_plug(guest, script);
 	guest_run(guest, PLUG_TIMEOUT_MS);
 }

@@ -48,7 +48,6 @@ static void not_given(void *arg, const char *why)
 
 int pooled_take(struct pooled *pooled, struct error *error)
 {
-	pooled->save_fd = -1;
 	pooled->claim = (struct claim){
 		.settings = pooled->taker.settings,
 		.given = given,
@@ -146,7 +145,7 @@ int pooled_move(struct pooled *pooled, struct error *error)
 	const struct nf_settings *settings = pooled->taker.settings;
 	int ends[2], rc;
 
-	if (pooled->next)
+	if (pooled_moves(pooled))
 		return error_set(error, EBUSY, "name", "", "it is being moved already");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return error_set(error, errno, "", "", "a way for the guest: %s", strerror(errno));
@@ -159,6 +158,11 @@ int pooled_move(struct pooled *pooled, struct error *error)
 	pooled->save_fd = ends[1];
 	spare_hurry(pooled->next, true);
 	return 0;
+}
+
+bool pooled_moves(const struct pooled *pooled)
+{
+	return pooled->next;
 }
 
 void pooled_stop(struct pooled *pooled)

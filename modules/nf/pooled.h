@@ -43,6 +43,9 @@ int pooled_take(struct pooled *pooled, struct error *error);
 /* Move to another QEMU. Errors: -EBUSY it is moving, as pool_load(). */
 int pooled_move(struct pooled *pooled, struct error *error);
 
+/* It is on its way to another QEMU. */
+bool pooled_moves(const struct pooled *pooled);
+
 /* Neither wait nor move any longer. */
 void pooled_stop(struct pooled *pooled);
 

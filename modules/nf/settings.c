@@ -226,6 +226,19 @@ int nf_settings_read(struct nf_settings *settings, const char *name, json_t *obj
 	return rc;
 }
 
+int nf_settings_set_user(struct nf_settings *settings, const char *user, uid_t uid, gid_t gid)
+{
+	char *copy = strdup(user);
+
+	if (!copy)
+		return -ENOMEM;
+	free(settings->user);
+	settings->user = copy;
+	settings->uid = uid;
+	settings->gid = gid;
+	return 0;
+}
+
 void nf_settings_free(struct nf_settings *settings)
 {
 	json_decref(settings->object);

@@ -53,6 +53,9 @@ int nf_settings_read(struct nf_settings *settings, const char *name, json_t *obj
 	const char *binary_dir, struct error *error);
 void nf_settings_free(struct nf_settings *settings);
 
+/* As whom it runs after all: a guest whose QEMU is there already. Error: -ENOMEM. */
+int nf_settings_set_user(struct nf_settings *settings, const char *user, uid_t uid, gid_t gid);
+
 /* Take over what may change while the NF runs: cpus, hang_ms and restart. */
 int nf_settings_update(struct nf_settings *settings, json_t *object, struct error *error);
 

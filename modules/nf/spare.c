@@ -13,6 +13,7 @@
 #include "modules/guest/agent.h"
 #include "modules/guest/hotplug.h"
 #include "modules/nf/instance.h"
+#include "modules/nf/survivor.h"
 
 #define READY_LIMIT_S   60
 #define STEP_TIMEOUT_MS 30000
@@ -77,7 +78,7 @@ static void discard(struct spare *spare)
 	if (spare->limit)
 		event_del(spare->limit);
 	TAILQ_INSERT_TAIL(&killed, spare, link);
-	child_signal(&spare->child, SIGKILL);
+	child_kill(&spare->child);
 }
 
 void spare_discard(struct spare *spare)
@@ -289,8 +290,8 @@ static int start_qemu(struct spare *spare, struct error *error)
 
 	if (rc)
 		return rc;
-	rc = child_start_words(
-		&spare->child, options->manager, &spare->settings, words, exited, spare, error);
+	rc = child_start_qemu(&spare->child, options->manager, &spare->settings, words,
+		guest_take_monitor(spare->guest), exited, spare, error);
 	json_decref(words);
 	return rc;
 }
@@ -308,11 +309,14 @@ static int start_parts(struct spare *spare, struct error *error)
 	return start_qemu(spare, error);
 }
 
+/* One of an earlier daemon may have taken a name with it to its NF. */
 static void name_next(char name[NETVM_NAME_BYTES])
 {
 	static unsigned number;
 
-	snprintf(name, NETVM_NAME_BYTES, "pool:%u", ++number);
+	do
+		snprintf(name, NETVM_NAME_BYTES, "pool:%u", ++number);
+	while (survivor_has(name));
 }
 
 int spare_start(const struct spare_options *options, struct spare **spare, struct error *error)
@@ -349,19 +353,15 @@ void spare_hurry(struct spare *spare, bool hurries)
 static int take_over(struct spare *spare, const struct spare_taker *taker)
 {
 	struct nf_settings *settings = taker->settings;
-	char *user = strdup(spare->settings.user);
-	int rc = user ? child_move(taker->child, &spare->child, taker->exited, taker->options.owner)
-		      : -ENOMEM;
+	const struct nf_settings *its = &spare->settings;
+	int rc = nf_settings_set_user(settings, its->user, its->uid, its->gid);
 
-	if (rc) {
-		free(user);
+	if (!rc)
+		rc = child_move(taker->child, &spare->child, taker->exited, taker->options.owner);
+	if (rc)
 		return rc;
-	}
-	output_rename(spare->options.manager->run_dir, spare->settings.name, settings->name);
-	free(settings->user);
-	settings->user = user;
-	settings->uid = spare->settings.uid;
-	settings->gid = spare->settings.gid;
+	output_rename(spare->options.manager->run_dir, its->name, settings->name);
+	survivor_note(taker->child->pid, settings, its->name, taker->child->cgroup.path);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "manager/schema.h"
 #include "modules/nf/cgroup.h"
 #include "modules/nf/nf.h"
+#include "modules/nf/settings.h"
 
 #define KIND       "nf"
 #define START_WORD 22 /* of /proc/PID/stat, see proc(5) */
@@ -43,19 +44,29 @@ static uint64_t start_of(pid_t pid)
 	return at ? strtoull(at, NULL, 10) : 0;
 }
 
+static const char *text_of(const json_t *note, const char *key)
+{
+	const char *text = json_string_value(json_object_get(note, key));
+
+	return text ? text : "";
+}
+
 static void name_of(char name[16], pid_t pid)
 {
 	snprintf(name, 16, "%d", pid);
 }
 
-void survivor_note(pid_t pid, const char *name, json_t *object, const char *cgroup)
+void survivor_note(
+	pid_t pid, const struct nf_settings *settings, const char *sockets, const char *cgroup)
 {
 	char key[16];
 
 	name_of(key, pid);
 	estate_note(KIND, key,
-		json_pack("{s:s s:I s:O s:s}", "name", name, "start", (json_int_t)start_of(pid),
-			"object", object, "cgroup", cgroup));
+		json_pack("{s:s s:I s:O s:s s:s s:s s:I}", "name", settings->name, "start",
+			(json_int_t)start_of(pid), "object", settings->object, "cgroup", cgroup,
+			"sockets", sockets, "user", settings->user, "uid",
+			(json_int_t)settings->uid));
 }
 
 void survivor_strike(pid_t pid)
@@ -64,6 +75,18 @@ void survivor_strike(pid_t pid)
 
 	name_of(key, pid);
 	estate_strike(KIND, key);
+}
+
+bool survivor_has(const char *sockets)
+{
+	json_t *note, *notes = estate_read(KIND);
+	const char *key;
+	bool has = false;
+
+	json_object_foreach (notes, key, note)
+		has |= strcmp(text_of(note, "sockets"), sockets) == 0;
+	json_decref(notes);
+	return has;
 }
 
 /* ---- the next daemon ------------------------------------------------------------------------- */
@@ -85,11 +108,12 @@ static int open_process(const char *key, const json_t *note)
 
 static void fill(struct survivor *survivor, const char *key, const json_t *note, int pidfd)
 {
-	const char *cgroup = json_string_value(json_object_get(note, "cgroup"));
-
 	survivor->pid = (pid_t)atoi(key);
 	survivor->pidfd = pidfd;
-	snprintf(survivor->cgroup, sizeof(survivor->cgroup), "%s", cgroup ? cgroup : "");
+	survivor->uid = (uid_t)json_integer_value(json_object_get(note, "uid"));
+	snprintf(survivor->cgroup, sizeof(survivor->cgroup), "%s", text_of(note, "cgroup"));
+	snprintf(survivor->sockets, sizeof(survivor->sockets), "%s", text_of(note, "sockets"));
+	snprintf(survivor->user, sizeof(survivor->user), "%s", text_of(note, "user"));
 }
 
 /* What it started may still be there when the process itself is not. */
@@ -139,9 +163,7 @@ static bool is_same(const json_t *noted, const json_t *object)
 
 static bool is_named(const json_t *note, const char *name)
 {
-	const char *noted = json_string_value(json_object_get(note, "name"));
-
-	return noted && strcmp(noted, name) == 0;
+	return strcmp(text_of(note, "name"), name) == 0;
 }
 
 /* Of two, when one was about to take over from the other: the one that was started last. */
@@ -178,21 +200,27 @@ bool survivor_take(const char *name, const json_t *object, struct survivor *surv
 
 static void end(const char *key, const json_t *note)
 {
-	const char *name = json_string_value(json_object_get(note, "name"));
 	int fd = open_process(key, note);
 	char object[64];
 
-	if (fd >= 0) {
-		struct pollfd ended = {.fd = fd, .events = POLLIN};
+	if (fd < 0)
+		return;
+	syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+	close(fd);
+	snprintf(object, sizeof(object), "nfs.%s", text_of(note, "name"));
+	events_add("nf-orphan", object,
+		"process %s of an earlier daemon is ended: the document does not need it any more",
+		key);
+}
 
-		syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
-		(void)poll(&ended, 1, END_MS); /* its cgroup can go when it has */
-		close(fd);
-		snprintf(object, sizeof(object), "nfs.%s", name ? name : "");
-		events_add("nf-orphan", object,
-			"process %s of an earlier daemon is ended: the document has no such NF "
-			"any more",
-			key);
+/* Its cgroup can go when it has. */
+static void bury(const char *key, const json_t *note)
+{
+	struct pollfd ended = {.fd = open_process(key, note), .events = POLLIN};
+
+	if (ended.fd >= 0) {
+		(void)poll(&ended, 1, END_MS);
+		close(ended.fd);
 	}
 	forget(key, note);
 }
@@ -204,6 +232,8 @@ void survivors_end(void)
 
 	json_object_foreach (found, key, note)
 		end(key, note);
+	json_object_foreach (found, key, note)
+		bury(key, note);
 	json_decref(found);
 	found = NULL;
 }
