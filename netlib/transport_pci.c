@@ -345,6 +345,7 @@ static void channel_release(struct transport *transport)
 	if (pci->lock_fd >= 0)
 		close(pci->lock_fd);
 	pci->lock_fd = -1;
+	pci->channel[0] = '\0';
 }
 
 /* Its device has been unplugged, and perhaps another one plugged in at the same place. */
@@ -380,7 +381,7 @@ static int channel_ask(const struct transport *transport)
 
 	if (state == NETVM_STATE_OFFERED)
 		return 0;
-	if (state > NETVM_STATE_OFFERED)
+	if (state > NETVM_STATE_OFFERED && state != NETVM_STATE_GONE)
 		__atomic_store_n(&transport->channel->state, NETVM_STATE_GONE, __ATOMIC_RELEASE);
 	doorbell_ring(transport->pci, NETVM_GUEST_STATE);
 	return -EAGAIN;
@@ -400,8 +401,7 @@ static int channel_wait(struct transport *transport)
 {
 	uint64_t plug_ms = now_ms() + PLUG_TIMEOUT_S * 1000u;
 	uint64_t answer_ms = now_ms() + ANSWER_TIMEOUT_S * 1000u;
-	int pause_ms = LOOK_AGAIN_MS;
-	int result;
+	int pause_ms = LOOK_AGAIN_MS, result;
 
 	while ((result = channel_try(transport)) == -EAGAIN &&
 		look_again(transport->channel ? answer_ms : plug_ms, pause_ms)) {
