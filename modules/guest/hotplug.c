@@ -23,11 +23,12 @@ static void device_plug(struct script *script, const char *id, const char *socke
 			"chardev", id, "vectors", (int)n_vectors, "bus", port));
 }
 
+/* Who finds the channel finds the memory, too. */
 void hotplug_plug(struct script *script, const struct hotplug *devices)
 {
+	device_plug(script, QEMU_GROUP, devices->group_socket, 1, QEMU_GROUP_SLOT);
 	device_plug(script, QEMU_CHANNEL, devices->channel_socket, devices->n_vectors,
 		QEMU_CHANNEL_SLOT);
-	device_plug(script, QEMU_GROUP, devices->group_socket, 1, QEMU_GROUP_SLOT);
 }
 
 void hotplug_port(struct script *script, unsigned queue, const char *socket)
