@@ -57,6 +57,25 @@ check "nothing was dropped" equal 0 "$(stat_of .books.dropped)"
 check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
 check "books balance" books_balance
 
+# The daemon is killed: the NF keeps its guest, the ones that wait are made anew.
+pid=$(stat_of .nfs.inner.pid)
+others() { pgrep -f "^[^ ]*qemu-system-x86_64 .*guest=pool:" | grep -vx "$pid"; }
+idle_ones=$(others)
+check "one waits" test -n "$idle_ones"
+killed
+start_again
+check "the NF of a guest attaches again" guest_running inner
+check "in the same one" equal "$(stat_of .nfs.inner.pid)" "$pid"
+check "packets pass through it" until_true 10 on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+check "it is woken, not polled" stat_is '.nfs.inner.wakeups > 0' true
+check "what waited is gone" gone $idle_ones
+check "and made anew" until_true 60 idle 1
+check "it can still move" netvm guest migrate inner
+check "which it does" event guest-moved nfs.inner
+check "and its NF attaches again" guest_running inner
+check "the one it left is gone" until_true 10 gone "$pid"
+check "books balance" books_balance
+
 check "a guest that dies is thrown away" kill -KILL "$(stat_of .nfs.inner.pid)"
 check "and another one taken" until_true 60 stat_is '.nfs.inner | .restarts >= 1 and .state == "running"' true
 

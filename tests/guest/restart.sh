@@ -1,41 +1,82 @@
 #!/bin/bash
-# A guest ends with its daemon, killed or replaced, and is booted again by the next; processes stay.
+# Guests outlive their daemon, killed or replaced under traffic: the next one gives them devices of its
+# own, and their NFs attach again by themselves. One that does not answer is ended and booted again, one
+# that is not wanted is ended.
 . "$(dirname "$0")/lib.sh"
 
 hosts client server
-start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
-nfs:
-  monitor: {command: netvm-monitor, user: nobody}
-  inner: {image: guest, command: netvm-monitor, guest: {$guest}}
-chains:
-  web: {from: client, to: server, path: [monitor, inner], default: true}
-YAML
+document() {
+	cat <<-YAML
+	ports:
+	  client: {spec: "tap:eth0,netns=client"}
+	  server: {spec: "tap:eth0,netns=server"}
+	nfs:
+	  monitor: {command: netvm-monitor, user: nobody}
+	  $1
+	chains:
+	  web: {from: client, to: server, path: [monitor$2], default: true}
+	YAML
+}
+start < <(document "inner: {image: guest, command: netvm-monitor, guest: {$guest}}" ,inner)
 address client 10.0.0.1/24
 address server 10.0.0.2/24
 guest_running inner
 process=$(stat_of .nfs.monitor.pid)
+first=$(stat_of .nfs.inner.pid)
 booted() { pgrep -f "^[^ ]*qemu-system-x86_64 "; }
-first=$(booted)
+starts() { grep -c "netvm: starting" /run/netvm/nf/inner.log; }
 
+# Both NFs are what they were, and the chain works as before.
+goes_on() {
+	check "its NF attaches again" guest_running inner
+	check "in the same QEMU" equal "$(stat_of .nfs.inner.pid)" "$first"
+	check "and it is the same NF" equal "$(starts)" 1
+	check "the process stayed" equal "$(stat_of .nfs.monitor.pid)" "$process"
+	check "packets pass through it" until_true 10 stat_is '.nfs.inner.tx_pkts > 50' true
+	check "it is woken, not polled" stat_is '.nfs.inner.wakeups > 0' true
+	kill -INT $ping
+	wait $ping
+	check "ping passes" on client ping -q -c 2 -i 0.05 -W 30 10.0.0.2
+	check "nothing else was dropped than what came before it" equal 0 \
+		"$(stat_of '.books.drops | del(.["service-down"], .["chain-overload"]) | [.[]] | add // 0')"
+	check "the books balance" books_balance
+}
+pinging_on() {
+	ip netns exec client ping -i 0.005 10.0.0.2 >ping.log &
+	ping=$!
+	until_true 10 stat_is '.nfs.inner.tx_pkts > 50' true
+}
+
+pinging_on
 killed
-check "it ends with the daemon that was killed" until_true 10 gone "$first"
+check "a guest goes on without its daemon" kill -0 "$first"
 start_again
-check "the next one boots it again" guest_running inner
-check "the process stayed" equal "$(stat_of .nfs.monitor.pid)" "$process"
-check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 30 10.0.0.2
+goes_on
 
-first=$(booted) old=$daemon
+pinging_on
+old=$daemon
 start_again --replace
 wait "$old"
-check "the one that was replaced has ended well" equal $? 0
-check "the guest has ended with it" until_true 10 gone "$first"
-check "and was booted again" guest_running inner
-one_booted() { [ "$(booted | wc -l)" = 1 ]; }
-check "one QEMU runs" until_true 10 one_booted
-check "the process stayed" equal "$(stat_of .nfs.monitor.pid)" "$process"
+check "the daemon that was replaced has ended well" equal $? 0
+goes_on
+
+pinging_on
+restarted netvm daemon restart
+goes_on
+
+killed
+kill -STOP "$first"
+start_again
+check "one that does not answer" until_true 60 event_seen guest-lost nfs.inner
+check "is ended" until_true 10 gone "$first"
+check "and another one booted" guest_running inner
+check "one QEMU runs" equal "$(booted | wc -l)" 1
 check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 30 10.0.0.2
+
+killed
+document "" "" >netvm.yaml
+start_again
+check "one that is not in the document any more is ended" event nf-orphan nfs.inner
+check "no QEMU is left" fails_saying "^$" booted
 
 done_testing
