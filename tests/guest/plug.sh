@@ -72,5 +72,10 @@ address client 10.0.0.1/24
 address server 10.0.0.2/24
 check "a new daemon takes the old devices out and plugs its own" guest_running inner
 check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
+killed
+start_again
+check "so does one that follows one that was killed" guest_running inner
+check "packets pass through it" until_true 10 on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
+check "and the guest still goes on" kill -0 $pid
 
 done_testing

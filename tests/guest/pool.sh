@@ -66,7 +66,7 @@ killed
 start_again
 check "the NF of a guest attaches again" guest_running inner
 check "in the same one" equal "$(stat_of .nfs.inner.pid)" "$pid"
-check "packets pass through it" until_true 10 on client ping -q -c 5 -i 0.05 -W 2 10.0.0.2
+check "packets pass through it" until_true 10 on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
 check "it is woken, not polled" stat_is '.nfs.inner.wakeups > 0' true
 check "what waited is gone" gone $idle_ones
 check "and made anew" until_true 60 idle 1

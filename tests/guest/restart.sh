@@ -54,13 +54,6 @@ start_again
 goes_on
 
 pinging_on
-old=$daemon
-start_again --replace
-wait "$old"
-check "the daemon that was replaced has ended well" equal $? 0
-goes_on
-
-pinging_on
 restarted netvm daemon restart
 goes_on
 
