@@ -1,7 +1,7 @@
 #!/bin/bash
 # What unit.sh has run inside of its machine, at each boot: the first one installs and tries everything,
 # the second one looks whether it comes up by itself. `inside.sh cable` runs before, in time for ports.
-slow=20 # emulation, perhaps on a busy machine
+patience=60 # emulation, perhaps on a busy machine
 . /root/check.sh
 cd /root || exit 1
 
