@@ -40,8 +40,8 @@
 /* A device that is being plugged shows its folder first and its BARs a little later. */
 #define PLUG_TIMEOUT_S   1
 #define ANSWER_TIMEOUT_S 5
-#define LOOK_AGAIN_MS    2
-#define PLUG_PAUSE_MS    16 /* between two looks for a device that is long in coming */
+#define PAUSE_FIRST_US   100u /* from one look at what the host does to the next; then doubled */
+#define PAUSE_LAST_US    16000u
 
 #define DOZE_LEAST_NS 50000u
 #define DOZE_MOST_NS  2000000u
@@ -298,12 +298,17 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
 }
 
-/* False when it is time to stop or too late. */
-static bool look_again(uint64_t deadline_ms, int pause_ms)
+/*
+ * False when it is time to stop or too late. Nobody tells a guest; a pause as long as all before
+ * makes it late by no more than it had to wait.
+ */
+static bool look_again(uint64_t deadline_ms, unsigned *pause_us)
 {
 	struct pollfd stop = {.fd = stop_fd(), .events = POLLIN};
+	const struct timespec pause = {.tv_nsec = (long)*pause_us * 1000};
 
-	(void)poll(&stop, 1, pause_ms);
+	(void)ppoll(&stop, 1, &pause, NULL);
+	*pause_us = *pause_us * 2 < PAUSE_LAST_US ? *pause_us * 2 : PAUSE_LAST_US;
 	return !stop_requested() && now_ms() < deadline_ms;
 }
 
@@ -401,13 +406,13 @@ static int channel_wait(struct transport *transport)
 {
 	uint64_t plug_ms = now_ms() + PLUG_TIMEOUT_S * 1000u;
 	uint64_t answer_ms = now_ms() + ANSWER_TIMEOUT_S * 1000u;
-	int pause_ms = LOOK_AGAIN_MS, result;
+	unsigned pause_us = PAUSE_FIRST_US;
+	int result;
 
 	while ((result = channel_try(transport)) == -EAGAIN &&
-		look_again(transport->channel ? answer_ms : plug_ms, pause_ms)) {
+		look_again(transport->channel ? answer_ms : plug_ms, &pause_us)) {
 		if (transport->channel) /* when it goes, another one may come */
 			plug_ms = now_ms() + PLUG_TIMEOUT_S * 1000u;
-		pause_ms = pause_ms < PLUG_PAUSE_MS ? pause_ms * 2 : PLUG_PAUSE_MS;
 	}
 	if (result != -EAGAIN)
 		return result;
@@ -477,10 +482,11 @@ static int pci_open(struct transport *transport, const char *address)
 static int answer_wait(const struct transport *transport)
 {
 	uint64_t deadline_ms = now_ms() + ANSWER_TIMEOUT_S * 1000u;
+	unsigned pause_us = PAUSE_FIRST_US;
 
 	doorbell_ring(transport->pci, NETVM_GUEST_STATE);
 	while (__atomic_load_n(&transport->channel->state, __ATOMIC_ACQUIRE) == NETVM_STATE_HELLO) {
-		if (look_again(deadline_ms, LOOK_AGAIN_MS))
+		if (look_again(deadline_ms, &pause_us))
 			continue;
 		return stop_requested() ? failure_set(ECANCELED, "stopped while attaching")
 					: failure_set(ETIMEDOUT,
@@ -493,9 +499,10 @@ static int answer_wait(const struct transport *transport)
 static int group_wait(const struct pci *pci, uint64_t group_bytes, char name[NAME_BYTES])
 {
 	uint64_t deadline_ms = now_ms() + PLUG_TIMEOUT_S * 1000u;
+	unsigned pause_us = PAUSE_FIRST_US;
 
 	while (group_find(pci, group_bytes, name) < 0) {
-		if (look_again(deadline_ms, LOOK_AGAIN_MS))
+		if (look_again(deadline_ms, &pause_us))
 			continue;
 		if (stop_requested())
 			return failure_set(ECANCELED, "stopped while attaching");
@@ -506,16 +513,32 @@ static int group_wait(const struct pci *pci, uint64_t group_bytes, char name[NAM
 	return device_enable(pci->folder, name);
 }
 
+/*
+ * How much of the group memory holds buffers: the kernel fills in a page table for all that is
+ * mapped. What makes no sense is for attachment.c to refuse, by the whole.
+ */
+static size_t buffers_end(const struct netvm_layout *layout)
+{
+	uint64_t bytes = (uint64_t)layout->n_buffers * layout->buffer_stride;
+
+	return layout->buffer_offset > layout->group_bytes ||
+			       bytes > layout->group_bytes - layout->buffer_offset
+		       ? layout->group_bytes
+		       : layout->buffer_offset + bytes;
+}
+
 static int group_map(struct transport *transport)
 {
 	const struct pci *pci = transport->pci;
+	struct netvm_layout layout;
 	char name[NAME_BYTES];
 	struct mapping group = {0};
-	int result = group_wait(pci, transport->channel->layout.group_bytes, name);
+	int result;
 
+	memcpy(&layout, &transport->channel->layout, sizeof(layout));
+	result = group_wait(pci, layout.group_bytes, name);
 	if (result == 0)
-		result = bar_map(pci->folder, name, "resource2",
-			bar_bytes(pci->folder, name, "resource2"), &group);
+		result = bar_map(pci->folder, name, "resource2", buffers_end(&layout), &group);
 	transport->group = group.memory;
 	transport->group_bytes = group.bytes;
 	return result;
