@@ -103,15 +103,8 @@ static int tell(const struct agent *agent, const char *text, size_t size)
 	return n < 0 ? -errno : -EAGAIN;
 }
 
-int agent_rehearse(struct agent *agent)
-{
-	int rc = tell(agent, "\n", 1);
-
-	agent->n_heard = 0;
-	return rc ? rc : event_add(agent->event, NULL) ? -ENOMEM : 0;
-}
-
-int agent_run(struct agent *agent, const char *name, const char *service, char *const *argv)
+static int order(
+	const struct agent *agent, const char *name, const char *service, char *const *argv)
 {
 	char *text = NULL;
 	size_t size = 0;
@@ -126,6 +119,21 @@ int agent_run(struct agent *agent, const char *name, const char *service, char *
 	fputs("\n", out);
 	rc = fclose(out) ? -ENOMEM : tell(agent, text, size);
 	free(text);
+	return rc;
+}
+
+int agent_rehearse(struct agent *agent)
+{
+	int rc = order(agent, "rehearsal", "", NULL);
+
+	agent->n_heard = 0;
+	return rc ? rc : event_add(agent->event, NULL) ? -ENOMEM : 0;
+}
+
+int agent_run(struct agent *agent, const char *name, const char *service, char *const *argv)
+{
+	int rc = order(agent, name, service, argv);
+
 	if (rc)
 		return rc;
 	event_del(agent->event);

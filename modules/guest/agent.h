@@ -1,17 +1,17 @@
 /*
- * The agent in an idle guest: its init, which waits at the second serial port to be told what to
- * run. Called by modules/nf/spare.c.
+ * The agent in an idle guest: its init, which waits at a port of its virtio-serial device to be
+ * told what to run. Called by modules/nf/spare.c.
  *
- *   guest                            daemon
- *    | -- READY ------------------->  ready()
- *    | <- "" -----------------------  agent_rehearse(): start what the image is for, as
- * "rehearsal", | -- READY ------------------->  ready()            which no daemon lets attach | <-
- * name, service ------------  agent_run(), whenever an NF takes this guest | <- words of the
- * command, ""
+ *   guest                  daemon
+ *     -- READY --------->  ready()
+ *     <- order ----------  agent_rehearse(): the NF of the image, under a name that may not attach
+ *     -- READY --------->  ready(): it has ended
+ *     <- order ----------  agent_run(): whenever an NF takes this guest
  *
- * One line for each of these. What the guest says is bad input: nothing but the one word
- * is taken, and nothing is read after it unless asked for, so a guest that talks on fills a socket
- * and then waits.
+ * An order is a line each for the NF's name, its service and the words of its command, and an empty
+ * one; without words it is the command of the image, and without a service a rehearsal. What the
+ * guest says is bad input: nothing but the one word is taken, and nothing is read after it unless
+ * asked for, so a guest that talks on fills a socket and then waits.
  *
  * Thread-safety: the manager's thread.
  */
@@ -26,7 +26,7 @@ struct agent;
 
 struct agent_options {
 	struct event_base *base;
-	const char *path;                                    /* QEMU's end of the serial port */
+	const char *path;                                    /* QEMU's end of the port */
 	bool (*allowed)(void *arg, const struct peer *peer); /* to be its QEMU */
 	void (*ready)(void *arg);
 	void (*broken)(void *arg); /* it said something else */
@@ -44,7 +44,7 @@ int agent_rehearse(struct agent *agent);
 
 /*
  * Run this, NULL: what the image is for; qemu_check_command() has seen it. The agent is not heard
- * any more, but is to be kept: a guest reads a serial port at its leisure. Errors: -ENOTCONN nobody
+ * any more, but is to be kept: a guest reads a port at its leisure. Errors: -ENOTCONN nobody
  * there, -ENOMEM, errno of send.
  */
 int agent_run(struct agent *agent, const char *name, const char *service, char *const *argv);

@@ -112,7 +112,7 @@ static void test_rehearsal(void **state)
 	(void)state;
 	say("READY\n");
 	assert_int_equal(agent_rehearse(agent), 0);
-	expect_told("\n");
+	expect_told("rehearsal\n\n\n");
 	assert_int_equal(n_ready, 1);
 	say("READY\n");
 	assert_int_equal(n_ready, 2);

@@ -162,7 +162,7 @@ static int add_kernel_line(json_t *list, const struct qemu_guest *guest, struct 
 	if (tsc_khz())
 		fprintf(out, " tsc_early_khz=%u tsc=reliable", tsc_khz());
 	if (guest->agent_socket) {
-		fputs(" 8250.nr_uarts=2 NETVM_AGENT=ttyS1", out);
+		fputs(" NETVM_AGENT=" QEMU_AGENT, out);
 	} else {
 		fprintf(out, " NETVM_NAME=%s NETVM_SERVICE=%s", guest->name, guest->service);
 		fputs(guest->command ? " --" : "", out);
@@ -311,10 +311,11 @@ static void add_slotted(json_t *list, const struct qemu_guest *guest)
 /* The devices are plugged in when the guest runs. The ports are there at once. */
 static void add_pool(json_t *list, const struct qemu_guest *guest)
 {
+	struct qemu_guest with_agent = *guest;
+
+	with_agent.port[with_agent.n_ports++] = (struct qemu_port){QEMU_AGENT, guest->agent_socket};
 	add_slots(list);
-	add_ports(list, guest);
-	add_socket(list, "agent", guest->agent_socket);
-	add_option(list, "-serial", "chardev:agent");
+	add_ports(list, &with_agent);
 	if (guest->loads)
 		add_option(list, "-incoming", "defer");
 }

@@ -13,6 +13,7 @@
 #include "common/error.h"
 
 #define QEMU_PORTS_MAX 16
+#define QEMU_AGENT     "netvm.agent" /* the port of a pool's guest, see agent.h */
 
 /* A port of its virtio-serial device: the guest knows it by its name. */
 struct qemu_port {
@@ -48,7 +49,7 @@ struct qemu_guest {
 	const char *group_socket;
 	unsigned n_ports;
 	struct qemu_port port[QEMU_PORTS_MAX];
-	/* A guest of a pool: empty slots, and its init listens here for what to run. */
+	/* A guest of a pool: empty slots, and one port more, where its init hears what to run. */
 	const char *agent_socket; /* NULL: it is none */
 	bool loads;               /* what it is comes by migrate-incoming, not by booting */
 };

@@ -132,8 +132,10 @@ static void test_a_guest_of_a_pool(void **state)
 	assert_null(strstr(line, "NETVM_NAME"));
 	assert_null(strstr(line, "-incoming"));
 	expect(line, " -device pcie-root-port,id=netvm-slot0,");
-	expect(line, " -chardev socket,id=agent,path=/run/fw.agent -serial chardev:agent ");
-	expect(line, " NETVM_AGENT=ttyS1 ");
+	expect(line,
+		" -chardev socket,id=netvm-port2,path=/run/fw.agent -device "
+		"virtserialport,bus=netvm-serial.0,nr=3,chardev=netvm-port2,name=netvm.agent ");
+	expect(line, " NETVM_AGENT=netvm.agent ");
 	fw.loads = true;
 	expect(arguments(&fw), " -incoming defer ");
 	expect(line_of(qemu_slots()), "id=netvm-slot1,chassis=2,");
