@@ -53,7 +53,8 @@ struct attach_grant {
 	uint32_t ring_words;
 	uint32_t stock_words; /* 0: no stock */
 	bool standby;
-	bool parked; /* another one has its place for now, see engine_nf_replace() */
+	bool parked;    /* another one has its place for now, see engine_nf_replace() */
+	bool rehearses; /* it gets everything but a place in the engine, and is told to stop */
 };
 
 /* 0 with *grant filled, or an enum netvm_refusal with `text` saying what would be valid. */

@@ -63,6 +63,7 @@ void guest_offer_again(struct guest *guest)
 static void hello(struct guest *guest)
 {
 	const struct attach_hooks *hooks = guest->options.hooks;
+	const bool rehearses = guest->options.monitored;
 	struct session *session = guest->offered;
 	struct attach_request request = {
 		.pid = guest->peer.pid,
@@ -80,12 +81,15 @@ static void hello(struct guest *guest)
 		guest_tell(guest, "nf-slow", "no descriptors left to wake the guest: it polls");
 	session->peer_pid = guest->peer.pid;
 	session->peer_uid = guest->peer.uid;
-	if (hello_answer(session, guest->options.manager->engine, hooks->admit, &request, &grant,
-		    text)) {
+	if (hello_answer(session, guest->options.manager->engine,
+		    rehearses ? guest_admit_rehearsal : hooks->admit, &request, &grant, text)) {
 		snprintf(object, sizeof(object), "nfs.%s", guest->options.settings->name);
-		if (!guest->options.monitored) /* else it rehearses: to be refused is its part */
-			complain(&guest->complaints, object, "%s", text);
+		complain(&guest->complaints, object, "%s", text);
 		session_destroy(session);
+		return;
+	}
+	if (rehearses) {
+		guest->offered = session; /* until it has left */
 		return;
 	}
 	session->owner = grant.owner;

@@ -61,6 +61,9 @@ void guest_socket_of(
 	char path[PATH_BYTES], const struct manager *manager, const char *name, const char *what);
 void guest_socket(char path[PATH_BYTES], const struct guest *guest, const char *what);
 
+/* In the place of hooks->admit: rehearsal.c. */
+attach_admit guest_admit_rehearsal;
+
 /* For the monitor of a QEMU that has run for a while, perhaps with the devices of an earlier
  * daemon. */
 void guest_plug_running(void *arg);

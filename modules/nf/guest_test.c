@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "abi/guest.h"
+#include "modules/guest/listener.h"
 #include "modules/nf/instance.h"
 #include "modules/nf/testing/client.h"
 #include "modules/nf/testing/fake.h"
@@ -327,6 +328,50 @@ static void test_refused_all_the_time(void **state)
 }
 
 /* Its devices show the memory of its own group, so it can be nobody else. */
+static bool is_its_qemu(void *arg, const struct peer *peer)
+{
+	(void)arg;
+	return peer->pid == getpid();
+}
+
+static void nothing_to_do(void *arg)
+{
+	(void)arg;
+}
+
+/* A guest that waits in a pool: all the way to its memory, but no further. */
+static void test_rehearsal(void **state)
+{
+	struct nf_settings settings = {
+		.name = "spare", .ring_words = 256, .stock_words = 64, .n_queues = 1};
+	const struct guest_options options = {
+		.manager = &rig_manager,
+		.settings = &settings,
+		.pool = fake_pool("default"),
+		.allowed = is_its_qemu,
+		.monitored = nothing_to_do,
+	};
+	struct machine machine;
+	struct error error = {0};
+	struct guest *guest;
+
+	(void)state;
+	assert_int_equal(guest_open(&options, &guest, &error), 0);
+	machine_start(&machine, "spare");
+	for (unsigned i = 0; i < 2; i++) {
+		hello(&machine, "rehearsal");
+		await(&machine, NETVM_STATE_READY);
+		assert_int_equal(machine.channel->control, NETVM_CONTROL_STOP);
+		assert_int_equal(machine.channel->layout.group_bytes, machine.group_bytes);
+		assert_int_equal(fake.attached, 0);
+		enter(&machine, NETVM_STATE_GONE);
+		await(&machine, NETVM_STATE_OFFERED);
+		assert_int_equal(machine.channel->control, 0);
+	}
+	machine_stop(&machine);
+	guest_close(guest);
+}
+
 static void test_not_another_guest(void **state)
 {
 	json_t *document = rig_one("fw", external_guest());
@@ -503,6 +548,7 @@ int main(void)
 		RIG_TEST(test_refused_and_again),
 		RIG_TEST(test_refused_all_the_time),
 		RIG_TEST(test_endless_talk),
+		RIG_TEST(test_rehearsal),
 		RIG_TEST(test_not_another_guest),
 		RIG_TEST(test_not_a_process),
 		RIG_TEST(test_hostile_states),

@@ -254,6 +254,10 @@ static int session_join(struct session *session, const char *name, const struct 
 		.parked = grant->parked,
 	};
 
+	if (grant->rehearses) {
+		session->channel->control = NETVM_CONTROL_STOP;
+		return 0;
+	}
 	for (unsigned i = 0; i < NETVM_QUEUES_MAX; i++)
 		options.queue_fd[i] = session->bell[i][1];
 	for (unsigned i = 0; i < NETVM_WORKERS_MAX; i++)

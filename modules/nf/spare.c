@@ -121,8 +121,8 @@ void spare_await_all(void)
 static const char *limit_text(const struct spare *spare)
 {
 	if (spare->rehearses)
-		return "in 60 s the image's NF did not end, though it was refused: it must not "
-		       "wait when it starts";
+		return "in 60 s the image's NF did not end, though it was told to stop when it "
+		       "attached";
 	if (spare->booted || spare->options.load_fd >= 0)
 		return "it is not ready after 60 s";
 	return "its agent says nothing for 60 s: build its image with this netvm-image";
