@@ -1,5 +1,6 @@
-"""How long a guest takes from the request to its first packet, by stages, and what it costs when
-it has nothing to do. Stock QEMU under emulation, an image of `netvm image build`."""
+"""How long a guest takes from the request to its first packet, by stages; what it costs when it has
+nothing to do; how long a packet takes through its NF when that sleeps, beside one in a process. Stock
+QEMU under emulation, an image of `netvm image build`."""
 
 import os
 import shutil
@@ -10,6 +11,8 @@ import daemon
 from host import BenchError
 
 STAGES = ("init_s", "attached_s", "first_packet_s")
+WAKES = 100
+WAKE_RATE = 50  # packets per second: NFs and workers sleep long before the next one
 BUILDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                        "packaging", "image", "netvm-image")
 
@@ -68,6 +71,30 @@ def idle_percent(bench, api):
     return 100 * (cpu_seconds(pid) - before) / (time.monotonic() - start)
 
 
+def wake_us(api):
+    """p50 and p99 of what a packet takes from the worker to the NF of the chain and back."""
+    api.set_source(f"null:rate={WAKE_RATE}")
+    packets = api.call("trace.run", chain="bench", count=WAKES)["packets"]
+    took = sorted(step["took_ns"] / 1000 for packet in packets for step in packet["steps"]
+                  if "took_ns" in step)
+    if len(took) < WAKES:
+        raise BenchError(f"{len(took)} of {WAKES} packets came back from the NF")
+    return {"p50": median(took), "p99": took[len(took) * 99 // 100]}
+
+
+def wakes(work, api):
+    """Of the guest that is there, then of a process in its place."""
+    times = {"guest": wake_us(api)}
+    api.call("config.patch", changes=[
+        {"op": "add", "section": "nfs", "name": "here",
+         "value": {"command": "netvm-forward --next"}},
+        {"op": "set", "section": "chains", "name": "bench", "value": {"path": ["here"]}}])
+    work.wait_for("the process", lambda: api.call("stats.get")["nfs"]["here"]["tx_pkts"] > 0)
+    times["process"] = wake_us(api)
+    return {f"{sleeper}_wake_{key}_us": value
+            for sleeper in times for key, value in times[sleeper].items()}
+
+
 def one_round(bench):
     with bench.workspace() as work:
         document = daemon.base_document(work, "null:rate=1000")
@@ -75,12 +102,13 @@ def one_round(bench):
         document["groups"]["default"]["huge_pages"] = "auto"
         image = make_image(bench, work)
         with daemon.netvmd(work, bench.build, document) as api:
-            return {**boot(work, api, image), "idle_percent": idle_percent(bench, api)}
+            return {**boot(work, api, image), "idle_percent": idle_percent(bench, api),
+                    **wakes(work, api)}
 
 
 def run(bench):
     rounds = [one_round(bench) for _ in range(bench.rounds)]
-    result = {key: median(times[key] for times in rounds) for key in (*STAGES, "idle_percent")}
+    result = {key: median(times[key] for times in rounds) for key in rounds[0]}
     first = [times["first_packet_s"] for times in rounds]
     bench.emit({"case": "netvm", "what": "guest", "rounds": len(rounds), "min": min(first),
                 "max": max(first), **result})

@@ -153,6 +153,9 @@ def show(results):
               [[text, f"{results['guest'][key]:.2f}"] for text, key in (
                   ("its init runs", "init_s"), ("its NF is attached", "attached_s"),
                   ("its first packet is back", "first_packet_s"))])
+        table("A packet for an NF that sleeps, there and back, us:", ["the NF in a", "p50", "p99"],
+              [[sleeper, *(f"{results['guest'][f'{sleeper}_wake_{key}_us']:.0f}"
+                           for key in ("p50", "p99"))] for sleeper in ("guest", "process")])
     if "stages" in results:
         table("Cost of one packet by stage:", ["stage", "ns", "cycles"],
               [[stage["stage"], f"{stage['ns']:.1f}", f"{stage['cycles']:.0f}"]
