@@ -209,6 +209,9 @@ static void move(struct nf_instance *instance)
 	struct takeover *takeover = &instance->takeover;
 
 	takeover->held = session_has_state(old->session) && session_has_state(instance->session);
+	if (instance->settings.guest || old->settings.guest)
+		instance_tell(instance, "nf-state",
+			"begins without its predecessor's state: a guest cannot hand it over");
 	engine_nf_replace(engine_of(instance), session_nf(old->session),
 		session_nf(instance->session), takeover->held);
 	takeover->moved_ns = now_ns();
