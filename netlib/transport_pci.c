@@ -10,7 +10,6 @@
  */
 #include "transport.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,6 +26,7 @@
 
 #include <netvm/abi/guest.h>
 
+#include "devices.h"
 #include "failure.h"
 #include "ports.h"
 #include "stop.h"
@@ -34,8 +34,6 @@
 #define FOLDER_DEFAULT "/sys/bus/pci/devices"
 #define PORTS_DEFAULT  "/sys/class/virtio-ports"
 #define NODES_DEFAULT  "/dev"
-#define DEVICES_MAX    16u
-#define NAME_BYTES     64u
 
 /* A device that is being plugged shows its folder first and its BARs a little later. */
 #define PLUG_TIMEOUT_S   1
@@ -60,92 +58,7 @@ struct pci {
 	volatile uint32_t *doorbell;
 };
 
-/* Names of the ivshmem devices. */
-struct devices {
-	unsigned n;
-	char name[DEVICES_MAX][NAME_BYTES];
-};
-
-/* ---- sysfs --------------------------------------------------------------------------------- */
-
-static int file_open(const char *folder, const char *device, const char *file, int flags)
-{
-	char path[512];
-	int n = snprintf(path, sizeof(path), "%s/%s/%s", folder, device, file);
-	int fd;
-
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return failure_set(ENAMETOOLONG, "%s: the path is too long", folder);
-	fd = open(path, flags | O_CLOEXEC);
-	return fd < 0 ? failure_set(errno, "%s: %m", path) : fd;
-}
-
-/* The first number of a file of hexadecimal numbers; 0 when there is none. */
-static uint64_t number_read(const char *folder, const char *device, const char *file)
-{
-	int fd = file_open(folder, device, file, O_RDONLY);
-	char text[64] = "";
-
-	if (fd < 0)
-		return 0;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	close(fd);
-	return strtoull(text, NULL, 16);
-}
-
-static bool is_ivshmem(const char *folder, const char *device)
-{
-	return number_read(folder, device, "vendor") == NETVM_GUEST_PCI_VENDOR &&
-	       number_read(folder, device, "device") == NETVM_GUEST_PCI_DEVICE;
-}
-
-static void devices_list(const char *folder, struct devices *devices)
-{
-	DIR *listing = opendir(folder);
-	struct dirent *entry;
-
-	devices->n = 0;
-	if (!listing)
-		return;
-	while (devices->n < DEVICES_MAX && (entry = readdir(listing))) {
-		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= NAME_BYTES ||
-			!is_ivshmem(folder, entry->d_name))
-			continue;
-		strcpy(devices->name[devices->n++], entry->d_name);
-	}
-	closedir(listing);
-}
-
-/* Let the device answer to reads and writes of its memory; that is all the driver it needs. */
-static int device_enable(const char *folder, const char *device)
-{
-	int result = 0;
-	int fd;
-
-	if (number_read(folder, device, "enable") != 0)
-		return 0; /* the kernel counts: once is enough */
-	fd = file_open(folder, device, "enable", O_WRONLY);
-	if (fd < 0)
-		return fd;
-	if (write(fd, "1", 1) < 0)
-		result = failure_set(errno, "%s/%s/enable: %m", folder, device);
-	close(fd);
-	return result;
-}
-
-static size_t bar_bytes(const char *folder, const char *device, const char *bar)
-{
-	int fd = file_open(folder, device, bar, O_RDWR);
-	struct stat status = {0};
-
-	if (fd < 0)
-		return 0;
-	if (fstat(fd, &status) < 0)
-		status.st_size = 0;
-	close(fd);
-	return (size_t)status.st_size;
-}
+/* ---- mapping -------------------------------------------------------------------------------- */
 
 /*
  * Map the first `bytes` of a BAR. Never resourceN_wc, though it can be faster: stores to
@@ -154,7 +67,7 @@ static size_t bar_bytes(const char *folder, const char *device, const char *bar)
 static int bar_map(const char *folder, const char *device, const char *bar, size_t bytes,
 	struct mapping *mapping)
 {
-	int fd = file_open(folder, device, bar, O_RDWR);
+	int fd = device_open(folder, device, bar, O_RDWR);
 	void *memory;
 
 	if (fd < 0)
@@ -179,7 +92,7 @@ static void mapping_close(struct mapping *mapping)
 static int registers_map(struct pci *pci)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t start = number_read(pci->folder, pci->channel, "resource") & (page - 1);
+	size_t start = device_number(pci->folder, pci->channel, "resource") & (page - 1);
 	int result = bar_map(pci->folder, pci->channel, "resource0", page, &pci->registers);
 
 	if (result < 0)
@@ -216,7 +129,7 @@ static bool is_channel(const char *folder, const char *device)
 	bool found;
 
 	if (device_enable(folder, device) < 0 ||
-		bar_bytes(folder, device, "resource2") < sizeof(struct netvm_channel) ||
+		device_bar_bytes(folder, device, "resource2") < sizeof(struct netvm_channel) ||
 		bar_map(folder, device, "resource2", sizeof(struct netvm_channel), &header) < 0)
 		return false;
 	found = is_header((const struct netvm_channel *)(void *)header.memory);
@@ -277,7 +190,7 @@ static int group_find(const struct pci *pci, uint64_t group_bytes, char name[NAM
 
 	devices_list(pci->folder, &devices);
 	for (unsigned i = 0; i < devices.n; i++) {
-		size_t size = bar_bytes(pci->folder, devices.name[i], "resource2");
+		size_t size = device_bar_bytes(pci->folder, devices.name[i], "resource2");
 
 		if (strcmp(devices.name[i], pci->channel) == 0 || size < group_bytes ||
 			size >= best)
@@ -317,7 +230,7 @@ static int channel_map(struct transport *transport)
 	const struct pci *pci = transport->pci;
 	struct mapping channel = {0};
 	int result = bar_map(pci->folder, pci->channel, "resource2",
-		bar_bytes(pci->folder, pci->channel, "resource2"), &channel);
+		device_bar_bytes(pci->folder, pci->channel, "resource2"), &channel);
 
 	transport->channel = (struct netvm_channel *)(void *)channel.memory;
 	transport->channel_bytes = channel.bytes;
@@ -327,7 +240,7 @@ static int channel_map(struct transport *transport)
 /* -EAGAIN: another NF of this guest has the channel, perhaps not for long. */
 static int channel_lock(struct pci *pci)
 {
-	int fd = file_open(pci->folder, pci->channel, "resource2", O_RDWR);
+	int fd = device_open(pci->folder, pci->channel, "resource2", O_RDWR);
 
 	if (fd < 0)
 		return fd;
