@@ -67,13 +67,14 @@ static size_t unsent(const struct connection *connection)
 	return evbuffer_get_length(bufferevent_get_output(connection->stream));
 }
 
+/* By on_sent(), also when there is nothing to send: whoever calls may go on with the connection. */
 static void close_when_sent(struct connection *connection)
 {
 	connection->closing = true;
 	bufferevent_disable(connection->stream, EV_READ);
 	evtimer_del(connection->timer);
 	if (unsent(connection) == 0)
-		connection_destroy(connection);
+		bufferevent_trigger(connection->stream, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
 }
 
 static void send_line(struct rpc_peer *peer, const char *text, size_t length)
