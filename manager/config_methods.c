@@ -83,16 +83,33 @@ static int config_get(
 
 /* ---- check, diff, apply ---------------------------------------------------------------------- */
 
+/* More likely what a failed program did not write than a wish to remove everything. */
+static int check_content(const char *text, const json_t *document, struct error *error)
+{
+	if (!json_is_object(document) || json_object_size(document) > 0 || strchr(text, '{'))
+		return 0;
+	return error_set(error, EINVAL, "", "{} is the document that removes everything",
+		"the document is empty");
+}
+
 /* The parameter `document`: as it is, or parsed. New reference. */
 static int read_document(const json_t *params, json_t **document, struct error *error)
 {
 	json_t *given = json_object_get(params, "document");
+	const char *text = json_string_value(given);
+	int rc;
 
-	if (json_is_string(given))
-		return yaml_parse(
-			json_string_value(given), json_string_length(given), document, error);
-	*document = json_incref(given);
-	return 0;
+	if (!text) {
+		*document = json_incref(given);
+		return 0;
+	}
+	rc = yaml_parse(text, json_string_length(given), document, error);
+	if (rc)
+		return rc;
+	rc = check_content(text, *document, error);
+	if (rc)
+		json_decref(*document);
+	return rc;
 }
 
 /* Takes over the list. */

@@ -15,6 +15,7 @@
 #include "manager/file.h"
 #include "manager/handover.h"
 #include "manager/store.h"
+#include "manager/events.h"
 #include "manager/testing/daemon.h"
 #include "manager/testing/fake.h"
 #include "manager/yaml.h"
@@ -131,12 +132,34 @@ static void rollback_goes_one_step_back(void **state)
 	(void)state;
 	apply(PORTS);
 	before = running_document();
-	apply("");
+	apply("{}\n");
 	assert_int_equal(fake.n_ports, 0);
 	json_decref(call("config.rollback", "{}"));
 	after = running_document();
 	assert_string_equal(after, before);
 	assert_int_equal(fake.n_ports, 2);
+	json_decref(call_error("config.rollback", "{}"));
+	free(before);
+	free(after);
+}
+
+/* As if it had never been: also the way back. */
+static void what_was_undone_is_no_step(void **state)
+{
+	char *before, *after;
+
+	(void)state;
+	apply(PORTS);
+	before = running_document();
+	apply("{}\n");
+	json_decref(call("config.apply",
+		"{'document': {'ports': {'new': {'spec': 'fake:new'}}}, 'confirm_s': 60}"));
+	assert_int_equal(fake.n_ports, 1);
+	json_decref(call("config.rollback", "{}"));
+	assert_int_equal(fake.n_ports, 0);
+	json_decref(call("config.rollback", "{}"));
+	after = running_document();
+	assert_string_equal(after, before);
 	json_decref(call_error("config.rollback", "{}"));
 	free(before);
 	free(after);
@@ -178,6 +201,23 @@ static void what_is_not_confirmed_goes_back(void **state)
 		event_base_loop(daemon_base(), EVLOOP_ONCE);
 	assert_int_equal(fake.n_ports, 0);
 	assert_error_says(call_error("config.confirm", "{}"), "too late");
+	json_decref(call("config.save", "{}"));
+}
+
+static void what_cannot_go_back_can_still_be_confirmed(void **state)
+{
+	uint64_t n_events;
+
+	(void)state;
+	json_decref(call("config.apply",
+		"{'document': {'ports': {'lan': {'spec': 'fake:lan'}}}, 'confirm_s': 1}"));
+	fake.steer_fails = true;
+	n_events = events_next();
+	while (events_next() < n_events + 2) /* not confirmed in time; cannot go back */
+		event_base_loop(daemon_base(), EVLOOP_ONCE);
+	fake.steer_fails = false;
+	assert_int_equal(fake.n_ports, 1);
+	json_decref(call("config.confirm", "{}"));
 	json_decref(call("config.save", "{}"));
 }
 
@@ -267,8 +307,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(patches_merge, start, stop),
 		cmocka_unit_test_setup_teardown(the_default_group_can_be_set, start, stop),
 		cmocka_unit_test_setup_teardown(rollback_goes_one_step_back, start, stop),
+		cmocka_unit_test_setup_teardown(what_was_undone_is_no_step, start, stop),
 		cmocka_unit_test_setup_teardown(an_empty_section_goes, start, stop),
 		cmocka_unit_test_setup_teardown(what_is_not_confirmed_goes_back, start, stop),
+		cmocka_unit_test_setup_teardown(
+			what_cannot_go_back_can_still_be_confirmed, start, stop),
 		cmocka_unit_test_setup_teardown(what_is_confirmed_stays, start, stop),
 		cmocka_unit_test_setup_teardown(what_is_saved_reads_the_same, start, stop),
 		cmocka_unit_test_setup_teardown(state_can_be_locked_once, start, stop),

@@ -87,7 +87,7 @@ static void test_callers(void **state)
 static void test_taken_back(void **state)
 {
 	(void)state;
-	apply("");
+	apply("{}\n");
 	for (size_t i = 1; i < sizeof(callers) / sizeof(*callers); i++)
 		assert_int_equal(role_of(&callers[i].caller).role, ROLE_NONE);
 }

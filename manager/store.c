@@ -15,10 +15,13 @@
 #include "manager/state.h"
 #include "manager/yaml.h"
 
+#define RETRY_S 10 /* when what was not confirmed cannot be undone */
+
 static struct {
 	json_t *given;
 	json_t *complete;
 	json_t *previous; /* as given, before the last apply; NULL: none */
+	json_t *earlier;  /* the one before that, should the last apply be undone */
 	struct event *confirm_timer;
 	enum change_phase phase;
 	bool expired; /* the last apply was not confirmed in time, and undone */
@@ -89,8 +92,10 @@ static void replace(json_t **place, json_t *value)
 /* Takes a document over that has become the running one; `different`: and not only in wording. */
 static void adopt(const struct change *change, const json_t *given, bool different)
 {
-	if (different)
-		replace(&store.previous, json_incref(store.given));
+	if (different) {
+		replace(&store.earlier, store.previous);
+		store.previous = json_incref(store.given);
+	}
 	replace(&store.given, json_deep_copy(given));
 	replace(&store.complete, json_incref((json_t *)change->new));
 }
@@ -187,36 +192,56 @@ int store_confirm(struct error *error)
 void store_forget_past(void)
 {
 	replace(&store.previous, NULL);
+	replace(&store.earlier, NULL);
 }
 
-int store_rollback(json_t **changes, struct error *error)
+/* To the document before; from there to `earlier`, which is taken over when that went well. */
+static int go_back(json_t *earlier, json_t **changes, struct error *error)
 {
-	json_t *previous = store.previous;
-	int rc;
+	json_t *previous = json_incref(store.previous);
+	int rc = apply(previous, changes, error);
 
-	if (!previous)
-		return error_set(error, ENOENT, "", "one step back is kept",
-			"there is no earlier state to go back to");
-	json_incref(previous);
-	rc = apply(previous, changes, error);
 	json_decref(previous);
 	if (rc)
 		return rc;
 	evtimer_del(store.confirm_timer);
 	state_write(store.given);
 	store_forget_past();
+	store.previous = earlier;
 	return 0;
+}
+
+/* What was only tried out takes no step of the past away. */
+static int undo(json_t **changes, struct error *error)
+{
+	json_t *earlier = json_incref(store.earlier);
+	int rc = go_back(earlier, changes, error);
+
+	if (rc)
+		json_decref(earlier);
+	return rc;
+}
+
+int store_rollback(json_t **changes, struct error *error)
+{
+	if (!store.previous)
+		return error_set(error, ENOENT, "", "one step back is kept",
+			"there is no earlier state to go back to");
+	return store_waits() ? undo(changes, error) : go_back(NULL, changes, error);
 }
 
 static void confirm_expired(evutil_socket_t fd, short what, void *arg)
 {
+	const struct timeval later = {.tv_sec = RETRY_S};
 	struct error error = {0};
 	json_t *changes;
 
 	(void)fd, (void)what, (void)arg;
 	events_add("config", "", "not confirmed in time: going back");
-	if (store_rollback(&changes, &error)) {
-		events_add("config", error.path, "cannot go back: %s", error.message);
+	if (undo(&changes, &error)) {
+		evtimer_add(store.confirm_timer, &later);
+		events_add("config", error.path, "cannot go back, tried again in %d s: %s", RETRY_S,
+			error.message);
 		return;
 	}
 	store.expired = true;
@@ -277,7 +302,7 @@ void store_free(void)
 {
 	replace(&store.given, NULL);
 	replace(&store.complete, NULL);
-	replace(&store.previous, NULL);
+	store_forget_past();
 	event_free(store.confirm_timer);
 	store.confirm_timer = NULL;
 }

@@ -51,7 +51,7 @@ void daemon_start(unsigned timeout_ms)
 	assert_int_equal(modules_init(&manager, &error), 0);
 	assert_int_equal(server_open(manager.base, &options, &server, &error), 0);
 	client = daemon_connect();
-	apply("");
+	apply("{}\n");
 	store_forget_past();
 }
 
