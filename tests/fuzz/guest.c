@@ -32,6 +32,7 @@ enum socket { MONITOR, AGENT, DEVICE, BELL, SOCKETS };
 static struct event_base *base;
 static char path[SOCKETS][64];
 static int qemu[SOCKETS]; /* its ends */
+static struct listener monitor_socket;
 static int memory_fd, vector_fd;
 
 static struct {
@@ -87,13 +88,48 @@ static void device_gone(void *arg)
 	require(host.n_gone == host.n_connected);
 }
 
+static void turn(void)
+{
+	for (int i = 0; i < 4; i++)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+static void hang_up(enum socket which)
+{
+	if (qemu[which] >= 0)
+		close(qemu[which]);
+	qemu[which] = -1;
+}
+
+/* Of the daemon's calls the last one counts. */
+static void take_calls(void)
+{
+	int fd;
+
+	while ((fd = accept4(monitor_socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+		hang_up(MONITOR);
+		qemu[MONITOR] = fd;
+	}
+}
+
+/* A daemon's monitor calls at once, and again only a second after the end. */
+static void open_monitor(void)
+{
+	const struct monitor_options options = {
+		.base = base, .path = path[MONITOR], .event = event, .refused = refused};
+	struct error error = {0};
+
+	monitor_close(host.monitor);
+	take_calls();
+	hang_up(MONITOR);
+	require(monitor_open(&options, &host.monitor, &error) == 0);
+	turn();
+	take_calls();
+	require(qemu[MONITOR] >= 0);
+}
+
 static void open_host(void)
 {
-	const struct monitor_options monitor = {.base = base,
-		.path = path[MONITOR],
-		.allowed = allowed,
-		.event = event,
-		.refused = refused};
 	const struct agent_options agent = {.base = base,
 		.path = path[AGENT],
 		.allowed = allowed,
@@ -110,7 +146,8 @@ static void open_host(void)
 	struct error error = {0};
 
 	memset(&host, 0, sizeof(host));
-	require(monitor_open(&monitor, &host.monitor, &error) == 0);
+	require(listener_bind(&monitor_socket, path[MONITOR], 0600, &error) == 0);
+	open_monitor();
 	require(agent_open(&agent, &host.agent, &error) == 0);
 	require(ivshmem_open(&device, &host.device, &error) == 0);
 	require(bell_open(&host.bell, base, path[BELL], allowed, NULL, &error) == 0);
@@ -119,6 +156,7 @@ static void open_host(void)
 static void close_host(void)
 {
 	monitor_close(host.monitor);
+	listener_close(&monitor_socket);
 	agent_close(host.agent);
 	ivshmem_close(host.device);
 	bell_close(&host.bell);
@@ -134,9 +172,10 @@ static void begin_script(unsigned kind)
 	host.n_done = host.n_scripts++;
 	script = monitor_script(host.monitor, script_done, (void *)(uintptr_t)host.n_scripts);
 	require(script);
-	if (kind % 4 == 0)
+	if (kind % 4 == 0) {
+		hotplug_port(script, 0, path[BELL]);
 		hotplug_plug(script, &devices);
-	else if (kind % 4 == 1)
+	} else if (kind % 4 == 1)
 		hotplug_unplug(script);
 	else if (kind % 4 == 2)
 		hotplug_save(script, dup(memory_fd), kind & 4);
@@ -163,19 +202,6 @@ static void use_agent(unsigned kind)
 }
 
 /* ---- QEMU's side ----------------------------------------------------------------------------- */
-
-static void turn(void)
-{
-	for (int i = 0; i < 4; i++)
-		event_base_loop(base, EVLOOP_NONBLOCK);
-}
-
-static void hang_up(enum socket which)
-{
-	if (qemu[which] >= 0)
-		close(qemu[which]);
-	qemu[which] = -1;
-}
 
 static void dial(enum socket which)
 {
@@ -223,7 +249,10 @@ static bool step(struct feed *feed)
 
 	switch (what % 8) {
 	case 0:
-		dial(which);
+		if (which == MONITOR)
+			open_monitor();
+		else
+			dial(which);
 		break;
 	case 1:
 	case 2:
