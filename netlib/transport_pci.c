@@ -2,11 +2,9 @@
  * The transport of guests: the channel and the group memory are BAR 2 of two ivshmem devices, found
  * in sysfs and mapped through it, with no kernel module; see abi/guest.h. Called by attachment.c.
  *
- * The address is "pci", or "pci:FOLDER" for another folder than /sys/bus/pci/devices. Nothing here
- * needs a real device: the tests give a folder of plain files.
+ * The address is "pci", or "pci:FOLDER" for another folder of devices, such as tests give.
  *
- * The host rings at ports of a virtio-serial device (ports.c). Where there are none, a queue that
- * sleeps gets a timer for a doorbell.
+ * The host rings at ports of a virtio-serial device (ports.c); without, a timer is the doorbell.
  */
 #include "transport.h"
 
@@ -406,6 +404,8 @@ static int answer_wait(const struct transport *transport)
 						  "the daemon did not answer within %d seconds",
 						  ANSWER_TIMEOUT_S);
 	}
+	if (channel_is_stale(transport->pci))
+		return failure_set(ECONNREFUSED, "%s was unplugged", transport->pci->channel);
 	return 0;
 }
 
