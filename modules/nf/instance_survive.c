@@ -16,6 +16,8 @@ static bool can_go_on(const struct nf_instance *instance)
 
 void instance_leave_alive(struct nf_instance *instance)
 {
+	struct guest *guest = instance->guest;
+
 	instance->after = AFTER_LEAVE;
 	if (instance->state == NF_STOPPING)
 		return;
@@ -29,11 +31,11 @@ void instance_leave_alive(struct nf_instance *instance)
 		session_ask_move(instance->session); /* it has no connection whose end it sees */
 	else if (instance->session)
 		session_let_go_on(instance->session);
+	instance->guest = NULL; /* it offers nothing any more, however fast the NF leaves */
 	instance_drain(instance, 0);
+	guest_leave(guest);
 	if (instance->child.pid)
 		child_leave(&instance->child);
-	guest_leave(instance->guest);
-	instance->guest = NULL;
 	instance_rest(instance, true);
 }
 
