@@ -93,7 +93,8 @@ start_again() {
 killed() {
 	kill -KILL "$daemon"
 	wait "$daemon" 2>/dev/null
-	daemon=
+	until_true 20 gone "$daemon" # wait does not know one that a restart has left
+	daemon= stranger=
 }
 
 # stop: what a service manager does; the exit status must say that all was well.
