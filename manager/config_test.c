@@ -204,6 +204,18 @@ static void what_is_not_confirmed_goes_back(void **state)
 	json_decref(call("config.save", "{}"));
 }
 
+/* A caller that takes its answer is not late because the daemon was. */
+static void a_call_may_take_longer_than_callers_may(void **state)
+{
+	(void)state;
+	daemon_start(50);
+	fake.steer_ms = 100;
+	apply(PORTS);
+	fake.steer_ms = 0;
+	json_decref(call("config.get", "{}"));
+	daemon_stop();
+}
+
 static void what_cannot_go_back_can_still_be_confirmed(void **state)
 {
 	uint64_t n_events;
@@ -310,6 +322,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_undone_is_no_step, start, stop),
 		cmocka_unit_test_setup_teardown(an_empty_section_goes, start, stop),
 		cmocka_unit_test_setup_teardown(what_is_not_confirmed_goes_back, start, stop),
+		cmocka_unit_test(a_call_may_take_longer_than_callers_may),
 		cmocka_unit_test_setup_teardown(
 			what_cannot_go_back_can_still_be_confirmed, start, stop),
 		cmocka_unit_test_setup_teardown(what_is_confirmed_stays, start, stop),

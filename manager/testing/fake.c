@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "manager/module.h"
 #include "modules/group/group.h"
@@ -112,6 +113,7 @@ int engine_steer(struct engine *engine, const struct program_options *programs, 
 	const struct rule *rules, unsigned n_rules, struct error *error)
 {
 	(void)engine;
+	usleep(1000 * fake.steer_ms);
 	if (fake.steer_fails)
 		return error_set(error, E2BIG, "flows", "fewer flows", "the classifier is full");
 	fake_reset();

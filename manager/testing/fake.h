@@ -19,6 +19,7 @@ struct fake {
 	int n_opened;  /* ports opened ever */
 	int n_steered; /* engine_steer() calls that succeeded */
 	bool steer_fails;
+	unsigned steer_ms; /* how long it takes */
 	bool mtu_fails;
 	bool link_down;
 	/* the last steering */
