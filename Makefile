@@ -4,6 +4,7 @@
 #   make demo VM=1    the same with a virtual machine in the chain
 #   make test         everything that can fail, closes with "N passed, N failed"
 #   make test-fault   hostile NFs and a machine without memory, descriptors, disk; part of make test
+#   make test-system a Debian that boots with NetVM installed, and one as a guest; minutes
 #   make soak         traffic, kills and changes for SOAK_S seconds (1800)
 #   make fuzz         each fuzz target for FUZZ_S seconds (60)
 #   make bench        the full measurement, one table and one JSON line each
@@ -14,7 +15,7 @@
 BUILD  ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all build demo test test-fault soak fuzz bench bench-chain install clean
+.PHONY: all build demo test test-fault test-system soak fuzz bench bench-chain install clean
 
 all: build
 
@@ -34,6 +35,10 @@ test:
 test-fault: build
 	@tools/setup test
 	@meson test -C $(BUILD) --no-rebuild --suite fault --print-errorlogs
+
+test-system: build
+	@tools/setup test
+	@meson test -C $(BUILD) --no-rebuild --suite system --print-errorlogs
 
 soak: build
 	@tools/setup test

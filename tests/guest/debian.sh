@@ -36,8 +36,6 @@ YAML
 address client 10.0.0.1/24
 address server 10.0.0.2/24
 
-# Emulation, and the boot of a whole system: it takes as long as it takes.
-attached() { until_true 400 stat_is .nfs.fw.state running; }
 pings() { on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2; }
 
 mkfifo monitor
@@ -47,14 +45,14 @@ setpriv --reuid nobody --regid nogroup --clear-groups "$qemu" -machine q35 -acce
 	-smp 1,maxcpus=2 -m 512 -nodefaults -display none -monitor stdio -serial file:console \
 	-drive if=virtio,format=raw,snapshot=on,file=$disk "${devices[@]}" <monitor >qemu.log 2>&1 &
 pid=$!
-check "an ordinary Debian's NF attaches" attached
+check "an ordinary Debian's NF attaches" guest_running fw
 check "packets pass through it" pings
 check "it is woken, not polled" comes_true '.nfs.fw.wakeups > 0'
 echo system_reset >&7
-check "a reset is noticed" until_true 400 event_seen nf-detached nfs.fw
-check "after it the NF attaches again" attached
+check "a reset is noticed" until_true 60 event_seen nf-detached nfs.fw
+check "after it the NF attaches again" guest_running fw
 check "packets pass through it" pings
 check "of the same QEMU" test "$(stat_of .nfs.fw.pid)" = "$pid"
 echo system_powerdown >&7
-check "its power button is heard" until_true 100 gone $pid
+check "its power button is heard" until_true 60 gone $pid
 done_testing
