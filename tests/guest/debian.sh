@@ -1,7 +1,7 @@
 #!/bin/bash
 # An ordinary Debian as a guest, as docs/guests.md tells it: its own boot loader, kernel and systemd,
-# in which a unit starts the NF. First somebody else types QEMU's command line, with what `netvm guest
-# show` prints; then the daemon starts the same disk.
+# in which a unit starts the NF, and QEMU's command line typed by hand with what `netvm guest show`
+# prints.
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 build=$(realpath "${NETVM_BUILD:-$root/build}")
