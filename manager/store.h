@@ -7,8 +7,8 @@
  *      ▲                              │
  *      └──────── rollback, or time up ┘
  *
- * One state before the last apply is kept for rollback; what was only tried out does not count. When
- * going back fails, it is tried again, and the change waits to be confirmed all that time.
+ * One state before the last apply is kept for rollback; what was only tried out does not count.
+ * When going back fails, it is tried again, and the change waits to be confirmed all that time.
  */
 #ifndef NETVM_MANAGER_STORE_H
 #define NETVM_MANAGER_STORE_H
