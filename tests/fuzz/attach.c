@@ -66,7 +66,7 @@ static void attached(void *who, struct session *session)
 static void gone(void *who, struct session *session, const char *why)
 {
 	require(who == &owner && why);
-	session_close(session, DROP_NF_DIED, 0);
+	session_close(session, DROP_NF_DIED, 0, NULL);
 	n_sessions--;
 }
 
