@@ -18,6 +18,7 @@ struct monitor {
 	struct event *dial;
 	int refused; /* errno of the last try to connect: each is told once */
 	struct qmp *qmp;
+	bool ready; /* it takes commands */
 	struct script *script;
 };
 
@@ -40,8 +41,9 @@ static void heard_refusal(void *arg, const char *text)
 
 static void heard_ready(void *arg)
 {
-	const struct monitor *monitor = arg;
+	struct monitor *monitor = arg;
 
+	monitor->ready = true;
 	if (monitor->options.ready)
 		monitor->options.ready(monitor->options.arg);
 }
@@ -66,6 +68,7 @@ static void heard_end(void *arg)
 
 	qmp_close(monitor->qmp);
 	monitor->qmp = NULL;
+	monitor->ready = false;
 	dial_later(monitor);
 	script_gone(monitor->script);
 }
@@ -145,9 +148,9 @@ void monitor_close(struct monitor *monitor)
 	free(monitor);
 }
 
-bool monitor_is_connected(const struct monitor *monitor)
+bool monitor_is_ready(const struct monitor *monitor)
 {
-	return monitor && monitor->qmp;
+	return monitor && monitor->ready;
 }
 
 int monitor_execute(struct monitor *monitor, const char *command)

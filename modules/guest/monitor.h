@@ -32,8 +32,11 @@ int monitor_open(
 /* A script that runs is left. NULL is fine. */
 void monitor_close(struct monitor *monitor);
 
-/* A QEMU is at the other end. */
-bool monitor_is_connected(const struct monitor *monitor);
+/*
+ * A QEMU is at the other end and takes commands. One that does not yet is told all by ready(),
+ * which would take the place of a script begun before.
+ */
+bool monitor_is_ready(const struct monitor *monitor);
 
 /* Errors as qmp_execute(). NULL is -ENOTCONN. */
 int monitor_execute(struct monitor *monitor, const char *command);

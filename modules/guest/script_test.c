@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -358,18 +359,22 @@ static void test_dial(void **state)
 	open_monitor();
 	turn();
 	assert_non_null(strstr(refusal, "No such file"));
-	assert_false(monitor_is_connected(monitor));
+	assert_false(monitor_is_ready(monitor));
 	assert_int_equal(listener_bind(&listener, path, 0600, &error), 0);
 	for (unsigned i = 0; i < 2; i++) {
+		struct pollfd call = {.fd = listener.fd, .events = POLLIN};
+
 		close(qemu);
-		while (!monitor_is_connected(monitor))
+		while (poll(&call, 1, 0) == 0)
 			event_base_loop(base, EVLOOP_ONCE);
 		qemu = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
+		assert_false(monitor_is_ready(monitor)); /* it has not said a word */
 		say(GREETING);
+		assert_true(monitor_is_ready(monitor));
 		assert_int_equal(n_ready, 2 + i);
 		shutdown(qemu, SHUT_RDWR);
 		turn();
-		assert_false(monitor_is_connected(monitor));
+		assert_false(monitor_is_ready(monitor));
 	}
 	listener_close(&listener);
 }

@@ -36,7 +36,7 @@ void guest_run(struct guest *guest, unsigned timeout_ms)
 bool guest_is_plugged(const struct guest *guest)
 {
 	return guest && value_text(guest->options.settings->object, "monitor") &&
-	       monitor_is_connected(guest->monitor);
+	       monitor_is_ready(guest->monitor);
 }
 
 int guest_unplug(struct guest *guest, void (*more)(void *arg, struct script *script),
