@@ -3,17 +3,8 @@
 . "$(dirname "$0")/lib.sh"
 
 hosts client server
-start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
-nfs:
-  monitor: {command: netvm-monitor, user: nobody}
-  inner: {image: guest, command: netvm-monitor, guest: {$guest}}
-  forward: {command: "netvm-forward --next", user: nobody}
-chains:
-  web: {from: client, to: server, path: [monitor, inner, forward], default: true}
-YAML
+start < <(web monitor,inner,forward "$monitor" "$inner" \
+	'forward: {command: "netvm-forward --next", user: nobody}')
 address client 10.0.0.1/24
 address server 10.0.0.2/24
 guest_running inner

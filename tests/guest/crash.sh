@@ -4,15 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 hosts client server
-start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
-nfs:
-  inner: {image: guest, command: netvm-monitor, guest: {$guest}}
-chains:
-  web: {from: client, to: server, path: [inner], default: true}
-YAML
+start < <(web inner "$inner")
 address client 10.0.0.1/24
 address server 10.0.0.2/24
 guest_running inner

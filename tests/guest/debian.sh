@@ -24,15 +24,7 @@ fi
 disk=/run/build/guest-debian.img
 
 hosts client server
-start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
-nfs:
-  fw: {image: external-guest, user: nobody}
-chains:
-  web: {from: client, to: server, path: [fw], default: true}
-YAML
+start < <(web fw "fw: {image: external-guest, user: nobody}")
 address client 10.0.0.1/24
 address server 10.0.0.2/24
 

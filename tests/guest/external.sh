@@ -5,16 +5,10 @@
 
 hosts client server
 start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
+$(web inner "inner: {image: external-guest, user: nobody}" \
+	"apart: {image: external-guest, user: nobody, group: other}")
 groups:
   other: {buffers: 256}
-nfs:
-  inner: {image: external-guest, user: nobody}
-  apart: {image: external-guest, user: nobody, group: other}
-chains:
-  web: {from: client, to: server, path: [inner], default: true}
 YAML
 address client 10.0.0.1/24
 address server 10.0.0.2/24

@@ -1,7 +1,7 @@
 # What the tests with real guests share: the smoke tests' lib.sh, and an image to boot.
 #
 #     . "$(dirname "$0")/lib.sh"
-#     ... nfs: {inner: {image: guest, guest: {$guest}}}
+#     start < <(web monitor,inner "$monitor" "$inner")
 #
 # The image is made outside of the test's own namespaces, where there is a network; inside it lies
 # at $image, readable by everybody. Guests run under emulation, so the tests are the same everywhere.
@@ -26,6 +26,23 @@ fi
 . "$root/tests/smoke/lib.sh"
 qemu=${qemu/#"$build"//run/build}
 guest="boot: $image, accel: tcg, qemu: $qemu"
+
+# web PATH NF...: the document of most tests; NF is a line of `nfs`.
+web() {
+	local path=$1
+	shift
+	cat <<-YAML
+	ports:
+	  client: {spec: "tap:eth0,netns=client"}
+	  server: {spec: "tap:eth0,netns=server"}
+	nfs:
+	$(printf '  %s\n' "$@")
+	chains:
+	  web: {from: client, to: server, path: [$path], default: true}
+	YAML
+}
+monitor="monitor: {command: netvm-monitor, user: nobody}"
+inner="inner: {image: guest, command: netvm-monitor, guest: {$guest}}"
 
 # Emulation is slow where sanitizers are, too.
 guest_running() { until_true 60 stat_is ".nfs.$1.state" running; }

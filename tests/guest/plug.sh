@@ -4,20 +4,10 @@
 . "$(dirname "$0")/lib.sh"
 
 hosts client server
-document() {
-	cat <<-YAML
-	ports:
-	  client: {spec: "tap:eth0,netns=client"}
-	  server: {spec: "tap:eth0,netns=server"}
-	nfs:
-	  monitor: {command: netvm-monitor, user: nobody}
-	  $1
-	chains:
-	  web: {from: client, to: server, path: [monitor$2], default: true}
-	YAML
-}
-inner='inner: {image: external-guest, user: nobody, monitor: /run/test/vm.qmp}'
-start < <(document "$inner" ,inner)
+plugged='inner: {image: external-guest, user: nobody, monitor: /run/test/vm.qmp}'
+web monitor "$monitor" >without.yaml
+web monitor,inner "$monitor" "$plugged" >with.yaml
+start <with.yaml
 address client 10.0.0.1/24
 address server 10.0.0.2/24
 check "declared, not there yet" equal "$(stat_of .nfs.inner.state)" declared
@@ -41,8 +31,6 @@ check "the NF that waited attaches" guest_running inner
 check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
 check "the guest had them" comes_true '.nfs.inner | .tx_pkts >= 10 and .tx_pkts == .rx_pkts'
 
-document "" "" >without.yaml
-document "$inner" ,inner >with.yaml
 for round in 1 2; do
 	check "taken out" netvm config apply without.yaml
 	check "its devices are unplugged" event guest-unplugged nfs.inner
@@ -67,7 +55,7 @@ refused "only for a guest of somebody else" "nfs.monitor.monitor" \
 
 stop
 check "the guest goes on" kill -0 $pid
-start < <(document "$inner" ,inner)
+start <with.yaml
 address client 10.0.0.1/24
 address server 10.0.0.2/24
 check "a new daemon takes the old devices out and plugs its own" guest_running inner

@@ -5,17 +5,11 @@
 
 hosts client server
 start <<-YAML
-ports:
-  client: {spec: "tap:eth0,netns=client"}
-  server: {spec: "tap:eth0,netns=server"}
+$(web monitor "$monitor")
 groups:
   other: {buffers: 256}
 pools:
   small: {idle: 1, guest: {$guest}}
-nfs:
-  monitor: {command: netvm-monitor, user: nobody}
-chains:
-  web: {from: client, to: server, path: [monitor], default: true}
 YAML
 address client 10.0.0.1/24
 address server 10.0.0.2/24

@@ -5,19 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 hosts client server
-document() {
-	cat <<-YAML
-	ports:
-	  client: {spec: "tap:eth0,netns=client"}
-	  server: {spec: "tap:eth0,netns=server"}
-	nfs:
-	  monitor: {command: netvm-monitor, user: nobody}
-	  $1
-	chains:
-	  web: {from: client, to: server, path: [monitor$2], default: true}
-	YAML
-}
-start < <(document "inner: {image: guest, command: netvm-monitor, guest: {$guest}}" ,inner)
+start < <(web monitor,inner "$monitor" "$inner")
 address client 10.0.0.1/24
 address server 10.0.0.2/24
 guest_running inner
@@ -67,7 +55,7 @@ check "one QEMU runs" equal "$(booted)" "$(stat_of .nfs.inner.pid)"
 check "ping passes" until_true 10 on client ping -q -c 2 -i 0.05 -W 30 10.0.0.2
 
 killed
-document "" "" >netvm.yaml
+web monitor "$monitor" >netvm.yaml
 start_again
 check "one that is not in the document any more is ended" event nf-orphan nfs.inner
 check "no QEMU is left" until_true 10 fails_saying "^$" booted
