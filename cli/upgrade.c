@@ -6,7 +6,7 @@
 #include "cli/fault.h"
 
 #define PROBATION_S 5.0
-#define WAIT_S      60 /* what the daemon may take besides the probation */
+#define WAIT_S      90 /* what the daemon may take besides the probation */
 
 /* A name without a slash is looked up by the daemon, as in the field `command`. */
 static int add_program(struct cli *cli, const char *binary, json_t *params)

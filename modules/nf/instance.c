@@ -335,7 +335,8 @@ static const char *missing(const struct nf_instance *instance)
 	return instance->session ? "does not look at its rings" : "has not attached";
 }
 
-/* Nobody waits longer for the first try of an NF; it gets some more time by itself. */
+/* Nobody waits longer for the first try of an NF; it gets some more time by itself. Only an upgrade
+ * waits for all of it if it is a guest, which boots. */
 static void starting_timer(struct nf_instance *instance)
 {
 	if (instance->tries_kvm) {
@@ -351,7 +352,8 @@ static void starting_timer(struct nf_instance *instance)
 		enter(instance, NF_STARTING, instance_times.attach_ms);
 		instance_tell(instance, "nf-slow", "%s after %u ms", missing(instance),
 			instance_times.settle_ms);
-		upgrade_over(instance, missing(instance));
+		if (!instance->settings.guest)
+			upgrade_over(instance, missing(instance));
 		return;
 	}
 	if (!instance->child.pid) {
@@ -361,6 +363,7 @@ static void starting_timer(struct nf_instance *instance)
 	instance->faulty = true;
 	instance_tell(
 		instance, "nf-stopping", "process %d %s", instance->child.pid, missing(instance));
+	upgrade_over(instance, missing(instance));
 	insist(instance);
 }
 

@@ -202,10 +202,11 @@ static int read_value(const struct nf_instance *instance, const json_t *params, 
 static int begin(
 	struct nf_instance *old, json_t *value, json_int_t probation_ms, struct error *error)
 {
-	unsigned confirm_s = CONFIRM_SPARE_S +
-			     (unsigned)(probation_ms + instance_times.settle_ms +
-					instance_times.patience_ms + 2 * instance_times.state_ms) /
-				     1000;
+	unsigned confirm_s =
+		CONFIRM_SPARE_S +
+		(unsigned)(probation_ms + instance_times.settle_ms + instance_times.attach_ms +
+			   instance_times.patience_ms + 2 * instance_times.state_ms) /
+			1000;
 	json_t *patch = json_pack("[{s:s, s:s, s:s, s:o}]", "op", "set", "section", "nfs", "name",
 		old->settings.name, "value", value);
 	int rc = store_patch(patch, confirm_s, &upgrade.changes, error);
