@@ -20,6 +20,7 @@
 
 #define PAUSE_FIRST_S 1u
 #define PAUSE_LAST_S  30u
+#define REFILL_S      1u /* the guest just taken has the cores for itself while its NF starts */
 
 TAILQ_HEAD(spares, spare);
 
@@ -230,10 +231,12 @@ static bool fits(const struct spare *spare, const struct claim *claim)
 	       guest_channel_bytes(spare->guest);
 }
 
-static void hand_out(struct guest_pool *pool)
+/* Was one given away? */
+static bool hand_out(struct guest_pool *pool)
 {
 	struct spare *spare;
 	struct claim *claim;
+	bool given = false;
 
 	while ((claim = TAILQ_FIRST(&pool->claims)) && (spare = TAILQ_FIRST(&pool->idle))) {
 		bool suits = fits(spare, claim);
@@ -247,7 +250,9 @@ static void hand_out(struct guest_pool *pool)
 		pool->n_taken++;
 		pool_withdraw(claim);
 		claim->given(claim->arg, spare);
+		given = true;
 	}
+	return given;
 }
 
 /* For those who wait at once and for each; in store one after the other. */
@@ -292,12 +297,14 @@ static void trim(struct guest_pool *pool)
 static void work_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct guest_pool *pool = arg;
+	bool given = hand_out(pool);
 
 	(void)fd;
 	(void)what;
-	hand_out(pool);
 	trim(pool);
-	if (pool->place == PLACE_CURRENT)
+	if (given && pool->n_claims == 0)
+		work_after(pool, REFILL_S);
+	else if (pool->place == PLACE_CURRENT)
 		fill(pool);
 }
 
