@@ -195,15 +195,18 @@ void store_forget_past(void)
 	replace(&store.earlier, NULL);
 }
 
-/* To the document before; from there to `earlier`, which is taken over when that went well. */
-static int go_back(json_t *earlier, json_t **changes, struct error *error)
+/* To the document before. What was only tried out takes no step of the past away. */
+static int go_back(bool undo, json_t **changes, struct error *error)
 {
 	json_t *previous = json_incref(store.previous);
+	json_t *earlier = undo ? json_incref(store.earlier) : NULL;
 	int rc = apply(previous, changes, error);
 
 	json_decref(previous);
-	if (rc)
+	if (rc) {
+		json_decref(earlier);
 		return rc;
+	}
 	evtimer_del(store.confirm_timer);
 	state_write(store.given);
 	store_forget_past();
@@ -211,23 +214,12 @@ static int go_back(json_t *earlier, json_t **changes, struct error *error)
 	return 0;
 }
 
-/* What was only tried out takes no step of the past away. */
-static int undo(json_t **changes, struct error *error)
-{
-	json_t *earlier = json_incref(store.earlier);
-	int rc = go_back(earlier, changes, error);
-
-	if (rc)
-		json_decref(earlier);
-	return rc;
-}
-
 int store_rollback(json_t **changes, struct error *error)
 {
 	if (!store.previous)
 		return error_set(error, ENOENT, "", "one step back is kept",
 			"there is no earlier state to go back to");
-	return store_waits() ? undo(changes, error) : go_back(NULL, changes, error);
+	return go_back(store_waits(), changes, error);
 }
 
 static void confirm_expired(evutil_socket_t fd, short what, void *arg)
@@ -238,7 +230,7 @@ static void confirm_expired(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what, (void)arg;
 	events_add("config", "", "not confirmed in time: going back");
-	if (undo(&changes, &error)) {
+	if (go_back(true, &changes, &error)) {
 		evtimer_add(store.confirm_timer, &later);
 		events_add("config", error.path, "cannot go back, tried again in %d s: %s", RETRY_S,
 			error.message);

@@ -20,6 +20,7 @@ struct qemu_port {
 	char name[32];
 	const char *socket; /* where QEMU connects to the daemon */
 };
+
 /* Ids of the two devices, and of the slots they can be plugged into while the guest runs. */
 #define QEMU_CHANNEL      "netvm-channel"
 #define QEMU_GROUP        "netvm-group"

@@ -506,6 +506,7 @@ static void nf_fini(void)
 
 static const char *const nf_after[] = {"group", NULL};
 static const struct section *const nf_sections[] = {&pool_section, &nf_section, NULL};
+
 const struct module nf_module = {
 	.name = "nf",
 	.after = nf_after,

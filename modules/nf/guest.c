@@ -35,7 +35,7 @@ void guest_tell(const struct guest *guest, const char *kind, const char *text)
 	events_add(kind, object, "%s", text);
 }
 
-/* What QEMU says it may say all day long. */
+/* What a guest or its QEMU says it may say all day long. */
 static void guest_quote(struct guest *guest, const char *kind, const char *text)
 {
 	char object[8 + NETVM_NAME_BYTES];
@@ -70,7 +70,7 @@ static void hello(struct guest *guest)
 		.uid = guest->peer.uid,
 		.guest = guest,
 	};
-	char text[NETVM_TEXT_BYTES] = "", object[8 + NETVM_NAME_BYTES];
+	char text[NETVM_TEXT_BYTES] = "";
 	struct attach_grant grant = {0};
 	int ring_fd[NETVM_QUEUES_MAX];
 
@@ -83,8 +83,7 @@ static void hello(struct guest *guest)
 	session->peer_uid = guest->peer.uid;
 	if (hello_answer(session, guest->options.manager->engine,
 		    rehearses ? guest_admit_rehearsal : hooks->admit, &request, &grant, text)) {
-		snprintf(object, sizeof(object), "nfs.%s", guest->options.settings->name);
-		complain(&guest->complaints, object, "%s", text);
+		guest_quote(guest, "nf-refused", text);
 		session_destroy(session);
 		return;
 	}

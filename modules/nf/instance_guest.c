@@ -97,27 +97,23 @@ static void guest_failed(void *owner, const char *why)
 static void guest_taken(void *owner)
 {
 	struct nf_instance *instance = owner;
-	char text[128];
 
 	if (instance->pooled.taker.runs)
-		snprintf(text, sizeof(text), "its guest runs in process %d now, after %u ms",
-			instance->child.pid, pooled_pause_ms(&instance->pooled));
+		instance_tell(instance, "guest-moved",
+			"its guest runs in process %d now, after %u ms", instance->child.pid,
+			pooled_pause_ms(&instance->pooled));
 	else
-		snprintf(text, sizeof(text), "process %d is a guest of pool %s",
+		instance_tell(instance, "nf-starting", "process %d is a guest of pool %s",
 			instance->child.pid, instance->settings.pool);
-	instance_tell(
-		instance, instance->pooled.taker.runs ? "guest-moved" : "nf-starting", "%s", text);
 }
 
 static void guest_leaving(void *owner)
 {
 	struct nf_instance *instance = owner;
 	unsigned lost = instance_drain(instance, instance_times.drain_ms);
-	char text[64];
 
 	instance_enter(instance, NF_STARTING, instance_times.attach_ms);
-	snprintf(text, sizeof(text), "to another QEMU; %u packets lost", lost);
-	instance_tell(instance, "guest-moving", "%s", text);
+	instance_tell(instance, "guest-moving", "to another QEMU; %u packets lost", lost);
 }
 
 static void guest_stayed(void *owner, const char *why)
