@@ -26,16 +26,22 @@ int device_open(const char *folder, const char *device, const char *file, int fl
 	return fd < 0 ? failure_set(errno, "%s: %m", path) : fd;
 }
 
-uint64_t device_number(const char *folder, const char *device, const char *file)
+void device_text(
+	const char *folder, const char *device, const char *file, char text[DEVICE_TEXT_BYTES])
 {
 	int fd = device_open(folder, device, file, O_RDONLY);
-	char text[64] = "";
+	ssize_t n = fd < 0 ? -1 : read(fd, text, DEVICE_TEXT_BYTES - 1);
 
-	if (fd < 0)
-		return 0;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	close(fd);
+	text[n < 0 ? 0 : n] = '\0';
+	if (fd >= 0)
+		close(fd);
+}
+
+uint64_t device_number(const char *folder, const char *device, const char *file)
+{
+	char text[DEVICE_TEXT_BYTES];
+
+	device_text(folder, device, file, text);
 	return strtoull(text, NULL, 16);
 }
 

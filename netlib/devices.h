@@ -1,6 +1,6 @@
 /*
  * The ivshmem devices of a guest as sysfs shows them: a folder of folders, a file for each
- * property. Called by transport_pci.c, while it attaches.
+ * property. Called by transport_pci.c and ports.c, while they attach.
  */
 #ifndef NETVM_NETLIB_DEVICES_H
 #define NETVM_NETLIB_DEVICES_H
@@ -12,6 +12,8 @@
 #define DEVICES_MAX 16u
 #define NAME_BYTES  64u
 
+#define DEVICE_TEXT_BYTES 64u
+
 /* Names of the ivshmem devices. */
 struct devices {
 	unsigned n;
@@ -22,6 +24,10 @@ void devices_list(const char *folder, struct devices *devices);
 
 /* A descriptor of the device's file, or -errno, told by failure_set(). */
 int device_open(const char *folder, const char *device, const char *file, int flags);
+
+/* What the file begins with; "" when it cannot be read. */
+void device_text(
+	const char *folder, const char *device, const char *file, char text[DEVICE_TEXT_BYTES]);
 
 /* The first number of a file of hexadecimal numbers; 0 when there is none. */
 uint64_t device_number(const char *folder, const char *device, const char *file);

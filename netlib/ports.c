@@ -6,38 +6,22 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <netvm/abi/guest.h>
 
-#define PATH_BYTES 512u
-
-static int port_file(const char *folder, const char *entry, const char *file)
-{
-	char path[PATH_BYTES];
-	int n = snprintf(path, sizeof(path), "%s/%s%s", folder, entry, file);
-
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return -1;
-	return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-}
+#include "devices.h"
 
 /* Which queue's port this is; NETVM_QUEUES_MAX: another program's. */
 static unsigned port_queue(const char *class, const char *entry)
 {
 	const size_t length = sizeof(NETVM_GUEST_BELL) - 1;
-	int fd = port_file(class, entry, "/name");
-	char name[64] = "", *end;
+	char name[DEVICE_TEXT_BYTES], *end;
 	unsigned long queue;
 
-	if (fd < 0)
-		return NETVM_QUEUES_MAX;
-	if (read(fd, name, sizeof(name) - 1) < 0)
-		name[0] = '\0';
-	close(fd);
+	device_text(class, entry, "name", name);
 	if (strncmp(name, NETVM_GUEST_BELL, length) != 0)
 		return NETVM_QUEUES_MAX;
 	queue = strtoul(name + length, &end, 10);
@@ -71,7 +55,7 @@ unsigned ports_open(const char *class, const char *nodes, int fd[NETVM_QUEUES_MA
 	while (listing && (entry = readdir(listing))) {
 		queue = port_queue(class, entry->d_name);
 		if (queue < NETVM_QUEUES_MAX && fd[queue] < 0)
-			fd[queue] = port_file(nodes, entry->d_name, "");
+			fd[queue] = device_open(nodes, ".", entry->d_name, O_RDONLY | O_NONBLOCK);
 	}
 	if (listing)
 		closedir(listing);
