@@ -69,7 +69,11 @@ class Arena(Netvmd):
     def __init__(self, document, strict):
         self.secrets = Secrets()
         self.secrets.write()
+        if strict:
+            probe.give_core(document)
         super().__init__(document)
+        if strict:
+            probe.leave_core(self.process.pid)
         self.secrets.remove()
         self.probe = probe.Probe(self, strict)
         self.sources = [name for name, port in document["ports"].items() if "up" in port]
