@@ -233,6 +233,20 @@ static void what_cannot_go_back_can_still_be_confirmed(void **state)
 	json_decref(call("config.save", "{}"));
 }
 
+static void what_cannot_be_taken_back_is_tried_again(void **state)
+{
+	(void)state;
+	json_decref(call("config.apply",
+		"{'document': {'ports': {'lan': {'spec': 'fake:lan'}}}, 'confirm_s': 600}"));
+	fake.steer_fails = true;
+	json_decref(call_error("config.rollback", "{}"));
+	assert_int_equal(fake.n_ports, 1);
+	fake.steer_fails = false;
+	while (fake.n_ports > 0)
+		event_base_loop(daemon_base(), EVLOOP_ONCE);
+	assert_error_says(call_error("config.confirm", "{}"), "not confirmed in time");
+}
+
 static void what_is_confirmed_stays(void **state)
 {
 	(void)state;
@@ -325,6 +339,8 @@ int main(void)
 		cmocka_unit_test(a_call_may_take_longer_than_callers_may),
 		cmocka_unit_test_setup_teardown(
 			what_cannot_go_back_can_still_be_confirmed, start, stop),
+		cmocka_unit_test_setup_teardown(
+			what_cannot_be_taken_back_is_tried_again, start, stop),
 		cmocka_unit_test_setup_teardown(what_is_confirmed_stays, start, stop),
 		cmocka_unit_test_setup_teardown(what_is_saved_reads_the_same, start, stop),
 		cmocka_unit_test_setup_teardown(state_can_be_locked_once, start, stop),

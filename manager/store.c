@@ -15,7 +15,7 @@
 #include "manager/state.h"
 #include "manager/yaml.h"
 
-#define RETRY_S 10 /* when what was not confirmed cannot be undone */
+#define RETRY_S 2 /* when what was not confirmed cannot be undone */
 
 static struct {
 	json_t *given;
@@ -195,15 +195,18 @@ void store_forget_past(void)
 	replace(&store.earlier, NULL);
 }
 
-/* To the document before. What was only tried out takes no step of the past away. */
+/* To the document before. What was only tried out takes no step of the past away, and goes. */
 static int go_back(bool undo, json_t **changes, struct error *error)
 {
+	const struct timeval later = {.tv_sec = RETRY_S};
 	json_t *previous = json_incref(store.previous);
 	json_t *earlier = undo ? json_incref(store.earlier) : NULL;
 	int rc = apply(previous, changes, error);
 
 	json_decref(previous);
 	if (rc) {
+		if (undo)
+			evtimer_add(store.confirm_timer, &later);
 		json_decref(earlier);
 		return rc;
 	}
@@ -224,14 +227,12 @@ int store_rollback(json_t **changes, struct error *error)
 
 static void confirm_expired(evutil_socket_t fd, short what, void *arg)
 {
-	const struct timeval later = {.tv_sec = RETRY_S};
 	struct error error = {0};
 	json_t *changes;
 
 	(void)fd, (void)what, (void)arg;
-	events_add("config", "", "not confirmed in time: going back");
+	events_add("config", "", "not confirmed: going back");
 	if (go_back(true, &changes, &error)) {
-		evtimer_add(store.confirm_timer, &later);
 		events_add("config", error.path, "cannot go back, tried again in %d s: %s", RETRY_S,
 			error.message);
 		return;

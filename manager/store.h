@@ -54,7 +54,10 @@ int store_confirm(struct error *error);
 /* Keep no earlier state: what a daemon starts with has none. */
 void store_forget_past(void);
 
-/* -ENOENT: there is no earlier state. */
+/*
+ * -ENOENT: there is no earlier state. Else errors of the modules; what waits to be confirmed is
+ * then undone by itself some seconds later.
+ */
 int store_rollback(json_t **changes, struct error *error);
 
 /*

@@ -104,8 +104,8 @@ static void fail(struct nf_instance *instance)
 	char hint[ERROR_HINT_BYTES] = "the one before is back; netvm events tells more";
 
 	if (go_back(instance, &back))
-		snprintf(hint, sizeof(hint), "the one before cannot come back: %.200s",
-			back.message);
+		snprintf(hint, sizeof(hint), "the one before cannot come back%s: %.200s",
+			store_waits() ? " yet, which is tried again soon" : "", back.message);
 	error_set(&error, ECANCELED, upgrade.path, hint, "the new NF %s failed: %s", upgrade.name,
 		upgrade.why);
 	refuse(&error);
