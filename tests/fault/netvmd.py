@@ -158,6 +158,18 @@ def daemon_well(before, now):
         yield f"memory: {before['rss_kb']} KiB before, {now['rss_kb']} KiB now"
 
 
+def n_processes():
+    """In this namespace, which is the test's own."""
+    return sum(name.isdigit() for name in os.listdir("/proc"))
+
+
+def processes_left(before):
+    """Those told to end are still there, with what the daemon has open for them."""
+    now = n_processes()
+    if now != before:
+        yield f"processes: {before} before, {now} now"
+
+
 def books_balance(now):
     """Conservation, recomputed; no buffer is nowhere."""
     books = now["stats"]["books"]
