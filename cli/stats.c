@@ -36,6 +36,7 @@ static const struct column nf_totals[] = {
 	{">INJECTED", COLUMN_TEXT, "injected"},
 	{">CONSUMED", COLUMN_TEXT, "consumed"},
 	{">HOLDS", COLUMN_TEXT, "owned_pkts"},
+	{">VIOLATIONS", COLUMN_TEXT, "violations"},
 	{"DROPS", COLUMN_DROPS},
 	{},
 };

@@ -42,6 +42,7 @@ STATS = {
                    "tx_bytes": 64000, "rx_bursts": 90, "tx_bursts": 100, "injected": 0,
                    "consumed": 0, "wakeups": 3, "drops": {"nf-verdict": 93}, "ring_depth": 12,
                    "ring_words": 2048, "owned_pkts": 12, "stock": 0, "standby": False,
+                   "violations": 5,
                    "crash": {"count": 2, "reason": "killed by signal 11 (Segmentation fault): oops",
                              "time_ns": 1_700_000_000 * 10**9, "reclaim_ns": 84_000,
                              "lost_pkts": 12}},
