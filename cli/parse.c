@@ -41,21 +41,53 @@ static void add_option(
 		cli_use_socket(parser->cli, value);
 }
 
+static bool takes_option(const struct command *command, const struct option *option)
+{
+	const char *rest = command->arguments;
+	struct place place;
+
+	while (place_next(&rest, &place)) {
+		if (place.word[0] == '-' && grammar_option(place.word) == option)
+			return true;
+	}
+	return option->everywhere;
+}
+
+/* Those of the command; before it is known, those that every command has. */
+static void add_options(const struct parser *parser, struct choices *choices)
+{
+	const struct command *command = parser->call->command;
+
+	for (const struct option *option = grammar_options; option->name; option++) {
+		if (command ? takes_option(command, option) : option->everywhere)
+			choices_add(choices, option->name, option->help);
+	}
+}
+
+static int take_plains(struct parser *parser, int n);
+
+/* An option that no other begins like may be shortened. */
 static const struct option *find_option(
 	struct parser *parser, const char *text, size_t length, int word)
 {
 	const struct option *option = grammar_option(text);
 	struct choices names = {0};
-	int found;
+	int found = -1;
 
 	if (option)
 		return option;
-	for (option = grammar_options; option->name; option++)
-		choices_add(&names, option->name, option->help);
-	found = choices_match(&names, text, length, "an option", (struct spot){word, 0, length},
-		&parser->cli->fault);
+	for (option = grammar_options; option->name; option++) {
+		if (strncmp(option->name, text, length) == 0)
+			choices_add(&names, option->name, option->help);
+	}
+	if (names.n == 0 && take_plains(parser, parser->n_plain) == 0)
+		add_options(parser, &names);
+	if (!parser->cli->fault.status)
+		found = choices_match(&names, text, length, "an option",
+			(struct spot){word, 0, length}, &parser->cli->fault);
+	option = found < 0 ? NULL : grammar_option(names.at[found].text);
 	choices_free(&names);
-	return found < 0 ? NULL : &grammar_options[found];
+	return option;
 }
 
 static int take_option(struct parser *parser, int word)
@@ -349,18 +381,6 @@ static int take_plains(struct parser *parser, int n)
 
 /* ---- what must hold at the end --------------------------------------------------------------- */
 
-static bool takes_option(const struct command *command, const struct option *option)
-{
-	const char *rest = command->arguments;
-	struct place place;
-
-	while (place_next(&rest, &place)) {
-		if (place.word[0] == '-' && grammar_option(place.word) == option)
-			return true;
-	}
-	return option->everywhere;
-}
-
 static int check_options(struct parser *parser)
 {
 	const struct call *call = parser->call;
@@ -463,16 +483,6 @@ int parse_live(struct cli *cli, int n_words, char *const *words, bool live[COMMA
 }
 
 /* ---- what may come next ---------------------------------------------------------------------- */
-
-static void add_options(const struct parser *parser, struct choices *choices)
-{
-	const struct command *command = parser->call->command;
-
-	for (const struct option *option = grammar_options; option->name; option++) {
-		if (command ? takes_option(command, option) : option->everywhere)
-			choices_add(choices, option->name, option->help);
-	}
-}
 
 static void add_next(struct parser *parser, const char *text, struct choices *choices)
 {

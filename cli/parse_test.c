@@ -53,7 +53,15 @@ static const struct {
 	{"config apply -", "config apply FILE:-"},
 	{"top -n 3 -d 0.5", "top --count=3 --delay=0.5"},
 	{"top -n", "2:2+0: --count needs COUNT"},
-	{"top -x", "2:1+2: \"-x\" is not an option"},
+	{"top --delay=0.5", "top --delay=0.5"},
+	{"top --del=0.5", "top --delay=0.5"},
+	{"help --schema=f", "help --schema=f"},
+	{"top -x", "2:1+2: \"-x\" is not an option (valid: --json, --socket, --help, --count or "
+		   "--delay)"},
+	{"top --dealy", "2:1+7: \"--dealy\" is not an option (did you mean --delay? valid: "
+			"--json, --socket, --help, --count or --delay)"},
+	{"--quiet top", "2:0+7: \"--quiet\" is not an option (valid: --json, --socket or --help)"},
+	{"tp --frob", "2:0+2: \"tp\" is not a command"},
 	{"top --con", "2:2+0: --confirm needs SECONDS"},
 	{"top --co", "2:1+4: \"--co\" is ambiguous (it could be --confirm, --command or "
 		     "--count)"},
