@@ -10,7 +10,7 @@
 
 #define COLUMNS_MAX 32
 
-/* The section asked for, written out; NULL in *section: all. */
+/* The section asked for, by its name or its noun; NULL in *section: all. */
 static int find_section(struct cli *cli, const struct call *call, const char **section)
 {
 	const char *text = call_arg(call, "SECTION");
@@ -19,7 +19,7 @@ static int find_section(struct cli *cli, const struct call *call, const char **s
 	int found = -1;
 
 	*section = call->section;
-	if (!text)
+	if (!text || schema_section_of(cli_schema(cli), text, section))
 		return 0;
 	if (cli_schema(cli)) {
 		grammar_argument("SECTION")->choices(cli, call, text, &sections);

@@ -28,6 +28,8 @@ refused "who is not in the group" "may not|ermission denied" as lp netvm show
 
 check "view: statistics" as sys netvm stats
 check "view: the document" as sys netvm config show
+check "roles, by the section's name and by its noun" \
+	equal "$(as sys netvm show role)" "$(as sys netvm show api)"
 refused "view may not restart an NF" "takes the role operate; the caller has view" \
 	as sys netvm nf restart watcher
 refused "view may not change flows" "takes the role operate" \
