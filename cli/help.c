@@ -43,13 +43,26 @@ static struct table *begin(struct cli *cli, const char *const headers[])
 	return table;
 }
 
+/* Does the section have a command of its own in place of the one for any OBJECT? */
+static bool is_replaced(const struct command *command, const json_t *section)
+{
+	if (!section || strcmp(command->word[0], OBJECT) != 0)
+		return false;
+	for (const struct command *own = commands; own->word[0]; own++) {
+		if (own->word[1] && strcmp(own->word[0], schema_noun(section)) == 0 &&
+			strcmp(own->word[1], command->word[1]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void list_commands(struct cli *cli, const bool live[COMMANDS_MAX], const json_t *section)
 {
 	struct table *table = begin(cli, (const char *[]){"", "", NULL});
 	char usage[200];
 
 	for (int i = 0; commands[i].word[0]; i++) {
-		if (!live[i] || commands[i].hidden)
+		if (!live[i] || commands[i].hidden || is_replaced(&commands[i], section))
 			continue;
 		table_cell(table, COLOUR_NONE, "%s",
 			shorten(usage_of(&commands[i], section, usage, sizeof(usage))) +

@@ -24,7 +24,7 @@ bool place_next(const char **arguments, struct place *place)
 	place->optional = *at == '[';
 	at = copy_word(at + place->optional, place->word, sizeof(place->word));
 	if (place->word[0] == '-') /* what it takes is for readers; grammar_options says it, too */
-		at += strcspn(at, "]");
+		at += strcspn(at, place->optional ? "]" : ".[");
 	at += *at == ']';
 	if (strncmp(at, "...", 3) == 0) {
 		place->repeats = true;
