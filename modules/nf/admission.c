@@ -18,11 +18,19 @@ static uint32_t refuse(char *text, uint32_t refusal, const char *format, ...)
 	return refusal;
 }
 
+static uint32_t refuse_second(const struct nf_instance *instance, char *text)
+{
+	return refuse(text, NETVM_REFUSED_BUSY, "nfs.%s is running already, as process %d",
+		instance->settings.name, session_pid(instance->session));
+}
+
 static uint32_t admit_process(
 	const struct nf_instance *instance, const struct attach_request *request, char *text)
 {
 	const struct nf_settings *settings = &instance->settings;
 
+	if (instance->session)
+		return refuse_second(instance, text);
 	/* The pid says which process, the user that it cannot be a stranger's with a reused pid. */
 	if (!instance->child.pid || request->pid != instance->child.pid ||
 		request->uid != settings->uid)
@@ -45,6 +53,8 @@ static uint32_t admit_external(
 		return refuse(text, NETVM_REFUSED_CREDENTIAL,
 			"nfs.%s may be attached by user %s only; set nfs.%s.user", settings->name,
 			settings->user, settings->name);
+	if (instance->session)
+		return refuse_second(instance, text);
 	if (instance->state == NF_BACKOFF)
 		return refuse(text, NETVM_REFUSED_BUSY,
 			"nfs.%s broke the contract a moment ago; try again later", settings->name);
@@ -58,9 +68,6 @@ uint32_t instance_admit(struct nf_instance *instance, const struct attach_reques
 	const struct netvm_hello *hello = &request->hello;
 	uint32_t refusal;
 
-	if (instance->session)
-		return refuse(text, NETVM_REFUSED_BUSY, "nfs.%s is running already, as process %d",
-			settings->name, session_pid(instance->session));
 	if (request->guest != instance->guest)
 		return refuse(text, NETVM_REFUSED_CREDENTIAL,
 			"nfs.%s has image: %s, so it does not attach from %s", settings->name,

@@ -89,11 +89,16 @@ static void check_as_nobody(uint32_t refusal)
 
 static void test_external_user(void **state)
 {
+	struct client client;
+
 	(void)state;
 	if (geteuid() != 0 || chmod(rig_run_dir, 0755))
 		skip();
 	rig_apply_ok(rig_one("fw", rig_with(rig_external(), "user", "root")));
 	check_as_nobody(NETVM_REFUSED_CREDENTIAL);
+	assert_int_equal(attach_as(&client, "fw", "", 1), NETVM_MESSAGE_READY);
+	check_as_nobody(NETVM_REFUSED_CREDENTIAL);
+	client_close(&client);
 	rig_apply_ok(rig_one("fw", rig_with(rig_external(), "user", "nobody")));
 	check_as_nobody(0);
 }
