@@ -18,7 +18,7 @@ static void check_reachable(const struct host *host, struct finding *finding)
 		finding_set(finding, LEVEL_FAIL, "systemctl restart netvm", "%s", host->silence);
 }
 
-/* Who may open the API socket may do all: it must not be open to everybody. */
+/* Who may open the API socket may operate, unless a role says otherwise: not for everybody. */
 static void check_socket(const struct host *host, struct finding *finding)
 {
 	char fix[160];
@@ -51,7 +51,7 @@ static void check_version(const struct host *host, struct finding *finding)
 	else if (strcmp(version, NETVM_VERSION) == 0)
 		finding_set(finding, LEVEL_OK, NULL, "command and daemon are %s", version);
 	else
-		finding_set(finding, LEVEL_WARN, "systemctl restart netvm",
+		finding_set(finding, LEVEL_WARN, "netvm daemon restart",
 			"the daemon is %s, this command is %s", version, NETVM_VERSION);
 }
 
@@ -106,10 +106,11 @@ static void check_nfs(const struct host *host, struct finding *finding)
 	const json_t *nfs = json_object_get(host->stats, "nfs");
 	const char *name = find_state(nfs, "state", "failed", "backoff");
 	const json_t *nf = name ? json_object_get(nfs, name) : NULL;
+	size_t n = json_object_size(nfs);
 	char fix[160];
 
 	if (!name) {
-		finding_set(finding, LEVEL_OK, NULL, "%zu NFs, none failed", json_object_size(nfs));
+		finding_set(finding, LEVEL_OK, NULL, "%zu NF%s, none failed", n, n == 1 ? "" : "s");
 		return;
 	}
 	snprintf(fix, sizeof(fix), "see netvm events, then netvm nf restart %.60s", name);
@@ -121,11 +122,12 @@ static void check_links(const struct host *host, struct finding *finding)
 {
 	const json_t *ports = json_object_get(host->stats, "ports");
 	const char *name = find_state(ports, "link", "down", "down");
+	size_t n = json_object_size(ports);
 	char fix[160];
 
 	if (!name) {
-		finding_set(finding, LEVEL_OK, NULL, "%zu ports, all links up",
-			json_object_size(ports));
+		finding_set(
+			finding, LEVEL_OK, NULL, "%zu port%s, all links up", n, n == 1 ? "" : "s");
 		return;
 	}
 	snprintf(fix, sizeof(fix), "netvm port set %.60s up=true; check the other end", name);

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -156,11 +158,36 @@ static void test_daemons(void **state)
 	json_decref(stats);
 }
 
+static void expect_memlock(const char *capabilities, enum level level, const char *found)
+{
+	json_t *info = json_pack(
+		"{s:i, s:{s:s}}", "pid", getpid(), "privileges", "capabilities", capabilities);
+	struct host host = {"", "/nonexistent", info, NULL, ""};
+
+	expect(&host, "locked memory", level, found);
+	json_decref(info);
+}
+
+/* What counts is what the daemon may, here with this process as the daemon. */
+static void test_locked_memory(void **state)
+{
+	struct rlimit limit;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	limit.rlim_cur = 64 << 10;
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	expect_memlock("net_admin,ipc_lock,bpf", LEVEL_OK, "no limit");
+	expect_memlock("all", LEVEL_OK, "no limit");
+	expect_memlock("net_admin", LEVEL_WARN, "only 64 kB");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hosts),
 		cmocka_unit_test(test_daemons),
+		cmocka_unit_test(test_locked_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
