@@ -24,8 +24,13 @@ int output_open(struct output *output, const char *run_dir, const char *name, st
 	if (output->fd < 0)
 		return error_set(error, errno, "", "", "cannot open %s: %s", path, strerror(errno));
 	output_trim(output);
-	output->start = lseek(output->fd, 0, SEEK_END);
+	output_resume(output);
 	return 0;
+}
+
+void output_resume(struct output *output)
+{
+	output->start = output->fd < 0 ? 0 : lseek(output->fd, 0, SEEK_END);
 }
 
 void output_rename(const char *run_dir, const char *from, const char *to)

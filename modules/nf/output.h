@@ -19,6 +19,8 @@ struct output {
 
 /* Open for the next incarnation; earlier ones stay in the file while it is small. */
 int output_open(struct output *output, const char *run_dir, const char *name, struct error *error);
+/* What is in the file is no longer this incarnation's: one that came after it has ended first. */
+void output_resume(struct output *output);
 /* The log of a guest becomes that of the NF that takes it, an earlier one goes; NULL: it goes. */
 void output_rename(const char *run_dir, const char *from, const char *to);
 

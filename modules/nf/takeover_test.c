@@ -305,6 +305,10 @@ static void test_upgrade_fails(void **state)
 		assert_int_equal(pid_now(), pid);
 		assert_true(rig_is_state("fw", "running"));
 		assert_int_equal(fake_events("nf-upgrade", cases[i][1]), 1);
+		/* What it wrote last is not its successor's last line. */
+		kill(pid, SIGKILL);
+		rig_await_event("nf-exit", "killed by signal 9 (Killed)");
+		assert_int_equal(fake_events("nf-exit", "(Killed): "), 0);
 	}
 }
 
