@@ -131,7 +131,10 @@ static void print_object(struct cli *cli, const json_t *section, const json_t *o
 
 /* ---- all objects of a section ---------------------------------------------------------------- */
 
-/* Columns for the fields that say something in at least one object. Returns their number. */
+/*
+ * Columns for the fields that each object has, and for those that say something in at least one.
+ * Returns their number.
+ */
 static unsigned choose_columns(const struct schema_fields *fields, const json_t *objects,
 	const struct schema_field *columns[COLUMNS_MAX])
 {
@@ -140,7 +143,8 @@ static unsigned choose_columns(const struct schema_fields *fields, const json_t 
 	json_t *object;
 
 	for (unsigned i = 0; i < fields->n && n < COLUMNS_MAX; i++) {
-		bool show = json_is_true(json_object_get(fields->at[i].entry, "required"));
+		bool show = json_is_true(json_object_get(fields->at[i].entry, "required")) &&
+			    !strchr(fields->at[i].path, '.');
 
 		json_object_foreach ((json_t *)objects, name, object)
 			show = show || is_notable(&fields->at[i], name, object);

@@ -58,7 +58,7 @@ static json_t *condition(const struct nf_instance *instance)
 
 	json_object_set_new(object, "state", json_string(nf_state_name(instance->state)));
 	json_object_set_new(object, "standby", json_boolean(instance_stands_by(instance)));
-	put(object, "pid", (uint64_t)pid);
+	json_object_set_new(object, "pid", pid ? json_integer(pid) : json_null());
 	put(object, "restarts", instance->restarts);
 	json_object_set_new(object, "last_exit", json_string(instance->last_exit));
 	json_object_set_new(object, "crash", crash_value(&instance->crash));
