@@ -159,8 +159,15 @@ static void pause_event(evutil_socket_t fd, short what, void *arg)
 static bool peer_allowed(void *arg, const struct peer *peer)
 {
 	struct guest *guest = arg;
+	char text[80];
 
-	return guest->options.allowed(guest->options.owner, peer);
+	if (guest->options.allowed(guest->options.owner, peer))
+		return true;
+	/* All that QEMU will say is that the server's version is wrong. */
+	snprintf(text, sizeof(text), "process %d of user %u may not have its devices", peer->pid,
+		peer->uid);
+	guest_quote(guest, "nf-refused", text);
+	return false;
 }
 
 static void qemu_connected(void *arg, const struct peer *peer)

@@ -26,6 +26,7 @@ boot() {
 
 (boot daemon inner) </dev/null >stranger.log 2>&1
 check "another user's QEMU gets no memory" grep -q "server sent version -1" stranger.log
+check "and the events say who" event nf-refused nfs.inner
 
 refused "nor can a process take its name" "image: external-guest" \
 	/run/build/nfs/netvm-monitor --name inner
