@@ -242,6 +242,16 @@ static const char *path_below(const struct call *call, const char *path, const c
 	return behind ? behind : path;
 }
 
+/* The value of the option that is the parameter of that name. */
+static int option_word(const struct call *call, const char *parameter)
+{
+	for (unsigned i = 0; i < call->n_options; i++) {
+		if (strcmp(call->option[i].option->name + strlen("--"), parameter) == 0)
+			return call->option[i].word;
+	}
+	return FAULT_NO_WORD;
+}
+
 void assign_blame(const struct call *call, struct fault *fault)
 {
 	int name = name_word(call);
@@ -257,4 +267,6 @@ void assign_blame(const struct call *call, struct fault *fault)
 	fault->word = assignment_word(call, below);
 	if (fault->word != FAULT_NO_WORD)
 		blame_value(fault, call->words[fault->word]);
+	else
+		fault->word = option_word(call, below);
 }

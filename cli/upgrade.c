@@ -24,9 +24,10 @@ static int params_upgrade(
 	const char *image = call_option(call, "--image");
 	json_t *path;
 
-	if (!binary && !command && !image)
+	if (!binary + !command + !image != 2)
 		return fault_usage(&cli->fault, call->n_words, 0, 0,
-			"valid: --binary, --command, or --image for a guest", "say what is new");
+			"valid: --binary, --command, or --image for a guest",
+			"say what is new, by one option");
 	params_nf(cli, call, params);
 	json_object_set_new(
 		params, "probation_ms", json_integer((json_int_t)(probation_s * 1000 + 0.5)));

@@ -77,15 +77,21 @@ void nf_changed(void)
 
 /* ---- hooks of the NF socket ------------------------------------------------------------------ */
 
-static uint32_t refuse_unknown(const char *name, char *text)
+static void list_declared(char *text, size_t size)
 {
 	const struct nf_instance *instance;
-	int n = snprintf(text, NETVM_TEXT_BYTES, "name: no NF %s is declared; declared are:", name);
+	size_t n = (size_t)snprintf(text, size, "declared are:");
 
 	TAILQ_FOREACH (instance, &nfs.instances, link)
-		if (instance->place == PLACE_CURRENT && n < (int)NETVM_TEXT_BYTES)
-			n += snprintf(text + n, NETVM_TEXT_BYTES - (size_t)n, " %s",
-				instance->settings.name);
+		if (instance->place == PLACE_CURRENT && n < size)
+			n += (size_t)snprintf(text + n, size - n, " %s", instance->settings.name);
+}
+
+static uint32_t refuse_unknown(const char *name, char *text)
+{
+	int n = snprintf(text, NETVM_TEXT_BYTES, "name: no NF %s is declared; ", name);
+
+	list_declared(text + n, NETVM_TEXT_BYTES - (size_t)n);
 	return NETVM_REFUSED_UNKNOWN;
 }
 
@@ -402,7 +408,7 @@ int nf_unknown(const char *name, struct error *error)
 {
 	char text[NETVM_TEXT_BYTES];
 
-	refuse_unknown(name, text);
+	list_declared(text, sizeof(text));
 	return error_set(error, ENOENT, "name", text, "there is no NF %s", name);
 }
 

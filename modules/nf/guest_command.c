@@ -85,7 +85,7 @@ int guest_show(const struct manager *manager, const struct nf_settings *settings
 	int rc = 0;
 
 	if (settings->pool)
-		return error_set(error, EINVAL, "name", "pools.*.guest says how they are started",
+		return error_set(error, EINVAL, "name", "netvm pool show says how its guests are started",
 			"the guest of %s comes from the pool %s", settings->name, settings->pool);
 	if (!settings->guest)
 		return error_set(error, EINVAL, "name",

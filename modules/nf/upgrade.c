@@ -161,6 +161,24 @@ static void hung_up(struct rpc_request *request, void *arg)
 
 /* ---- the beginning --------------------------------------------------------------------------- */
 
+/* Which parameters an NF takes depends on where it runs. */
+static int check_place(const struct nf_settings *settings, const char *binary, const char *image,
+	struct error *error)
+{
+	if (image && !settings->guest)
+		return error_set(error, EINVAL, "image", "valid: binary or command",
+			"NF %s is no guest", settings->name);
+	if (image && settings->pool)
+		return error_set(error, EINVAL, "image",
+			"set guest.boot of the pool, then restart the NF",
+			"NF %s has its guest from the pool %s", settings->name, settings->pool);
+	if (binary && settings->guest)
+		return error_set(error, EINVAL, "binary",
+			"valid: image, or command for what runs inside", "NF %s is a guest",
+			settings->name);
+	return 0;
+}
+
 /* What is new about it, as fields of the document; the parameter that says so in upgrade.path. */
 static int read_value(const struct nf_instance *instance, const json_t *params, json_t **value,
 	struct error *error)
@@ -168,8 +186,8 @@ static int read_value(const struct nf_instance *instance, const json_t *params, 
 	const char *line = value_text(instance->settings.object, "command");
 	const char *binary = value_text(params, "binary"), *image = value_text(params, "image");
 	const char *command = value_text(params, "command");
-	bool guest = instance->settings.guest;
 	char *text;
+	int rc;
 
 	if (!binary + !command + !image != 2)
 		return error_set(error, EINVAL, "", "binary, command, or image of a guest",
@@ -178,12 +196,9 @@ static int read_value(const struct nf_instance *instance, const json_t *params, 
 		binary    ? "binary"
 		: command ? "command"
 			  : "image");
-	if (image && !guest)
-		return error_set(error, EINVAL, "image", "binary or command", "NF %s is no guest",
-			instance->settings.name);
-	if (binary && guest)
-		return error_set(error, EINVAL, "binary", "image", "NF %s is a guest",
-			instance->settings.name);
+	rc = check_place(&instance->settings, binary, image, error);
+	if (rc)
+		return rc;
 	if (image) {
 		*value = json_pack("{s:{s:s}}", "guest", "boot", image);
 		return 0;

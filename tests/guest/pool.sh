@@ -81,6 +81,8 @@ refused "a pool serves one group" "give each group a pool" \
 refused "its guests are what the pool says" "nfs.odd.user" \
 	netvm nf add odd image=guest pool=small user=nobody
 refused "not without an image" "vmlinux" netvm pool add bad guest.boot=/run/test
+refused "nor has its NF an image of its own" "image: NF next has its guest from the pool small" \
+	netvm nf upgrade next --image /srv/other
 refused "a process does not move" "take it from a pool" netvm guest migrate monitor
 
 check "all go" netvm config apply - <<-YAML
