@@ -47,7 +47,7 @@ void print_nf_state(struct cli *cli, const json_t *now)
 	snprintf(text, sizeof(text), "%s%s", text_of(now, "state"), stands_by ? ", stands by" : "");
 	row(table, "state", COLOUR_NONE, text);
 	snprintf(text, sizeof(text), "%lld", number_of(now, "pid"));
-	row(table, "pid", COLOUR_NONE, text);
+	row(table, "pid", COLOUR_NONE, number_of(now, "pid") ? text : NULL);
 	snprintf(text, sizeof(text), "%lld", number_of(now, "restarts"));
 	row(table, "restarts", COLOUR_NONE, text);
 	crash_rows(table, json_object_get(now, "crash"));
@@ -68,7 +68,10 @@ void print_nf_states(struct cli *cli, const json_t *nfs)
 
 		table_cell(table, COLOUR_BOLD, "%s", name);
 		table_cell(table, COLOUR_NONE, "%s", text_of(now, "state"));
-		table_cell(table, COLOUR_NONE, "%lld", number_of(now, "pid"));
+		if (number_of(now, "pid"))
+			table_cell(table, COLOUR_NONE, "%lld", number_of(now, "pid"));
+		else
+			table_cell(table, COLOUR_DIM, "-");
 		table_cell(table, COLOUR_NONE, "%lld", number_of(now, "restarts"));
 		table_cell(table, count ? COLOUR_WARN : COLOUR_NONE, "%lld", count);
 		table_cell(table, COLOUR_NONE, "%s", count ? text_of(crash, "reason") : "-");
