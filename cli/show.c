@@ -266,13 +266,23 @@ static void print_word(FILE *out, const char *word)
 	fputc('\'', out);
 }
 
+static void print_libvirt(struct cli *cli, const char *elements)
+{
+	if (elements)
+		fputs(elements, cli->out);
+	else
+		fault_other(&cli->fault, FAULT_FAILED,
+			"put what --qemu prints into qemu:commandline",
+			"libvirt has no elements for the slots that its monitor fills");
+}
+
 void print_guest(struct cli *cli, const struct call *call, const json_t *result)
 {
 	const json_t *word;
 	size_t i;
 
 	if (call_option(call, "--libvirt")) {
-		fputs(json_string_value(json_object_get(result, "libvirt")), cli->out);
+		print_libvirt(cli, json_string_value(json_object_get(result, "libvirt")));
 		return;
 	}
 	json_array_foreach (json_object_get(result, "qemu"), i, word) {

@@ -81,18 +81,20 @@ int guest_show(const struct manager *manager, const struct nf_settings *settings
 {
 	struct qemu_guest guest;
 	struct paths paths;
+	bool is_plugged = settings->external && value_text(settings->object, "monitor");
 	json_t *words;
 	int rc = 0;
 
 	if (settings->pool)
-		return error_set(error, EINVAL, "name", "netvm pool show says how its guests are started",
+		return error_set(error, EINVAL, "name",
+			"netvm pool show says how its guests are started",
 			"the guest of %s comes from the pool %s", settings->name, settings->pool);
 	if (!settings->guest)
 		return error_set(error, EINVAL, "name",
 			"one with image: guest or image: external-guest", "the NF %s is no guest",
 			settings->name);
 	guest = describe(manager, settings, &paths);
-	if (settings->external && value_text(settings->object, "monitor"))
+	if (is_plugged)
 		words = qemu_slots();
 	else if (settings->external)
 		words = qemu_devices(&guest);
@@ -101,6 +103,6 @@ int guest_show(const struct manager *manager, const struct nf_settings *settings
 	if (!rc)
 		*shown = json_pack("{s:s, s:s, s:o, s:o}", "name", settings->name, "image",
 			value_text(settings->object, "image"), "qemu", words, "libvirt",
-			qemu_libvirt(&guest));
+			is_plugged ? json_null() : qemu_libvirt(&guest));
 	return rc;
 }

@@ -50,6 +50,7 @@ check "its end is seen" until_true 10 stat_is .nfs.inner.state detached
 pid=$!
 check "the next one at this monitor gets them" guest_running inner
 check "packets pass through it" on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2
+refused "libvirt has no words for it" "qemu:commandline" netvm guest show inner --libvirt
 refused "only for a guest of somebody else" "nfs.monitor.monitor" \
 	netvm nf set monitor monitor=/run/test/vm.qmp
 
