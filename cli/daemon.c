@@ -180,8 +180,22 @@ static _Noreturn void become_daemon(struct plan *plan)
 	_exit(127);
 }
 
+/* "exited with status 1", for one that ended without a word. */
+static void describe_end(pid_t pid, char *text, size_t size)
+{
+	int status = 0;
+
+	if (waitpid(pid, &status, 0) < 0)
+		snprintf(text, size, "it said nothing");
+	else if (WIFSIGNALED(status))
+		snprintf(text, size, "killed by signal %d (%s)", WTERMSIG(status),
+			strsignal(WTERMSIG(status)));
+	else
+		snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
+}
+
 /* Its one line: READY, or FAILED and why, or nothing when it ends without a word. */
-static int await_report(struct cli *cli, struct plan *plan)
+static int await_report(struct cli *cli, struct plan *plan, pid_t pid)
 {
 	FILE *report = fdopen(plan->report[0], "re");
 	char line[4096] = "";
@@ -193,8 +207,10 @@ static int await_report(struct cli *cli, struct plan *plan)
 	line[strcspn(line, "\n")] = '\0';
 	if (strcmp(line, "READY") == 0)
 		return 0;
+	if (!*line)
+		describe_end(pid, line, sizeof(line));
 	return fault_other(&cli->fault, FAULT_FAILED, "the one that runs goes on",
-		"the new daemon did not start%s%s", *line ? ": " : "",
+		"the new daemon did not start: %s",
 		strncmp(line, "FAILED ", 7) == 0 ? line + 7 : line);
 }
 
@@ -209,7 +225,7 @@ static int start_daemon(struct cli *cli, struct plan *plan)
 	if (pid == 0)
 		become_daemon(plan);
 	close(plan->report[1]);
-	rc = await_report(cli, plan);
+	rc = await_report(cli, plan, pid);
 	if (rc == 0 && !cli->json)
 		fprintf(cli->out, "process %d has taken over from process %d\n", pid, plan->pid);
 	return rc;

@@ -87,6 +87,8 @@ void print_guard(struct cli *cli, const struct call *call, const json_t *result)
 	size_t i;
 
 	(void)call;
+	if (json_array_size(flows) == 0)
+		fputs("no flow is under suspicion\n", cli->out);
 	json_array_foreach (flows, i, flow) {
 		table_cell(table, COLOUR_NONE, "%s", text_of(flow, "flow"));
 		table_cell(table, COLOUR_NONE, "%s", text_of(flow, "in_port"));

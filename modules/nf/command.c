@@ -199,7 +199,9 @@ static int find_on_path(const char *path, const char *name, char **found)
 static int find_absolute(const char *word, char **path, struct error *error)
 {
 	if (access(word, F_OK))
-		return error_set(error, errno, "", "", "%s: %s", word, strerror(errno));
+		return error_set(error, errno, "",
+			"it must lie where the daemon and the NF's user may go", "%s: %s", word,
+			strerror(errno));
 	if (!is_program(word))
 		return error_set(error, EACCES, "", "make it executable: chmod 755",
 			"%s is not an executable file", word);

@@ -246,7 +246,8 @@ static int instance_add(const char *name, json_t *object, enum nf_place place,
 	rc = instance_start(*instance, error);
 	if (rc) {
 		instance_destroy(*instance);
-		error_prefix(error, settings.guest ? "guest" : "command");
+		if (strcmp(error->path, "user") != 0) /* which the helper may not like */
+			error_prefix(error, settings.guest ? "guest" : "command");
 		return rc;
 	}
 	TAILQ_INSERT_TAIL(&nfs.instances, *instance, link);

@@ -291,7 +291,7 @@ static void handle_message(bool valid, bool others_only, struct answer *answer)
 	if (!valid || !read_message(&options, words))
 		error_set(&answer->error, EPROTO, "", "", "a request to start an NF is damaged");
 	else if (!is_allowed(&options, others_only))
-		error_set(&answer->error, EPERM, "",
+		error_set(&answer->error, EPERM, "user",
 			"another user, such as nobody; or run netvmd with --user root",
 			"no NF is started as %s: root and the daemon's own user and group are "
 			"not for NFs",

@@ -80,7 +80,7 @@ check "another process" test "$daemon" != "$second"
 check "the same NFs" equal "$(stat_of '[.nfs[].pid] | tostring')" "$pids"
 check "the same document" equal "$(netvm config show)" "$document"
 refused "not with a program that is none" "no-netvmd" netvm daemon restart --binary /no-netvmd
-refused "nor with one that crashes" "did not start" netvm daemon restart --binary /bin/false
+refused "nor with one that crashes" "did not start: exited with status 1" netvm daemon restart --binary /bin/false
 check "nothing changes then" equal "$(netvm -j version | jq .pid)" "$daemon"
 one_daemon() { [ "$(pgrep -cx netvmd)" = 1 ]; }
 check "one daemon is there" until_true 10 one_daemon

@@ -47,7 +47,7 @@ check "and is removed" netvm nf del second
 check "the document is saved" netvm config save
 refused "where only root may write it is not" "Permission denied" \
 	netvm config save /etc/netvm.yaml
-refused "no NF runs as root" "no NF is started as root" \
+refused "no NF runs as root" "nfs.evil.user: no NF is started as root" \
 	netvm nf add evil command=netvm-monitor user=root
 refused "nor as the daemon's user" "no NF is started as netvm" \
 	netvm nf add evil command=netvm-monitor user=netvm
