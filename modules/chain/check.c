@@ -76,6 +76,13 @@ static int located(struct error *error, const char *section, const char *name, i
 
 /* ---- one chain ------------------------------------------------------------------------------- */
 
+static bool is_among(const char *const *names, const char *name)
+{
+	while (*names && strcmp(*names, name) != 0)
+		names++;
+	return *names != NULL;
+}
+
 static int no_such_service(
 	const json_t *document, const char *service, const char *path, struct error *error)
 {
@@ -85,7 +92,7 @@ static int no_such_service(
 	json_t *nf;
 
 	json_object_foreach (json_object_get(document, "nfs"), name, nf)
-		if (n < SERVICES_SHOWN)
+		if (n < SERVICES_SHOWN && !is_among(known, value_text(nf, "service")))
 			known[n++] = value_text(nf, "service");
 	schema_join(known, all, sizeof(all));
 	snprintf(hint, sizeof(hint), "services of the NFs there are: %s", n ? all : "none");
