@@ -98,7 +98,7 @@ void print_man(struct cli *cli)
 	fputs(".SH NAME\nnetvm \\- look at and change a running NetVM\n"
 	      ".SH SYNOPSIS\n\\fBnetvm\\fR [\\fB\\-j\\fR] [\\fB\\-s\\fR \\fIPATH\\fR] "
 	      "[\\fICOMMAND\\fR ...]\n"
-	      ".SH DESCRIPTION\nAsks and steers the daemon\n.BR netvmd (8)\n"
+	      ".SH DESCRIPTION\nAsks and steers the daemon\n.B netvmd\n"
 	      "over its socket. Words may be shortened while they are unique. Without a command, "
 	      "on\n"
 	      "a terminal, a prompt opens that completes with Tab and explains with ?.\n"
@@ -117,5 +117,4 @@ void print_man(struct cli *cli)
 	fputs(".SH ENVIRONMENT\n", cli->out);
 	man_item(cli, "NETVM_API", "The daemon's socket");
 	man_item(cli, "NO_COLOR", "When set, no colours");
-	fputs(".SH SEE ALSO\n.BR netvmd (8)\n", cli->out);
 }

@@ -246,9 +246,12 @@ static int take_folders(struct daemon *daemon, struct error *error)
 
 static int check_folder(const char *path, struct error *error)
 {
+	char hint[ERROR_HINT_BYTES];
+
 	if (access(path, W_OK | X_OK) == 0)
 		return 0;
-	return error_set(error, errno, path, "give it to that user: chown -R USER FOLDER",
+	snprintf(hint, sizeof(hint), "give it to that user: chown -R %u: %s", geteuid(), path);
+	return error_set(error, errno, path, hint,
 		"user %u, as whom the daemon runs, cannot write there", geteuid());
 }
 
