@@ -120,7 +120,8 @@ static bool read_options(int argc, char **argv, struct daemon_options *options)
 			print_and_exit(usage);
 			break;
 		default:
-			exit(2); /* getopt_long() said why */
+			fputs("netvmd: --help lists the options\n", stderr);
+			exit(2); /* getopt_long() said what is wrong */
 		}
 	}
 	if (optind < argc)

@@ -106,6 +106,8 @@ static void report(const json_t *changes)
 	size_t n = json_array_size(changes), shown = 0;
 	char paths[3 * ERROR_PATH_BYTES] = "", more[32] = "";
 
+	if (n == 0)
+		return;
 	for (; shown < n && shown < 3; shown++) {
 		const char *path =
 			json_string_value(json_object_get(json_array_get(changes, shown), "path"));
