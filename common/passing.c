@@ -5,6 +5,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#ifndef SO_PASSRIGHTS /* Linux 6.16 */
+#define SO_PASSRIGHTS 83
+#endif
+
 int passing_send(int socket, const void *bytes, size_t n_bytes, const int *fds, unsigned n_fds)
 {
 	union {
@@ -31,4 +35,11 @@ int passing_send(int socket, const void *bytes, size_t n_bytes, const int *fds, 
 	if (n < 0)
 		return -errno;
 	return n == (ssize_t)n_bytes ? 0 : -EAGAIN;
+}
+
+void passing_refuse(int socket)
+{
+	const int no = 0;
+
+	(void)setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
 }

@@ -19,6 +19,7 @@
 #include <event2/event.h>
 #include <event2/listener.h>
 
+#include "common/passing.h"
 #include "common/spare.h"
 #include "manager/events.h"
 #include "manager/rpc.h"
@@ -295,6 +296,7 @@ static int bind_socket(int fd, const struct sockaddr_un *address)
 	int rc = bind(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
 
 	umask(mask);
+	passing_refuse(fd);
 	if (rc == 0 && group && chown(address->sun_path, (uid_t)-1, group->gr_gid))
 		rc = -errno;
 	if (rc == 0 && chmod(address->sun_path, 0660))

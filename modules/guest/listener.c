@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/passing.h"
+
 #define BACKLOG 8
 
 static void connection(struct listener *listener, int fd)
@@ -105,6 +107,7 @@ int listener_open(struct listener *listener, struct event_base *base, const char
 
 	if (rc)
 		return rc;
+	passing_refuse(listener->fd); /* not where it is QEMU that accepts: it gets some */
 	listener->accepted = accepted;
 	listener->arg = arg;
 	listener->event = event_new(

@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/passing.h"
+
 #define DIAL_AGAIN_S 1
 
 struct monitor {
@@ -86,6 +88,7 @@ static int dial(struct monitor *monitor)
 
 	if (fd < 0)
 		return -errno;
+	passing_refuse(fd);
 	if (connect(fd, address, sizeof(monitor->address)) == 0)
 		return qmp_open(monitor->options.base, fd, &hooks, monitor, &monitor->qmp);
 	rc = -errno;

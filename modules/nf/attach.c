@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/passing.h"
 #include "common/spare.h"
 #include "modules/nf/complaints.h"
 #include "modules/nf/hello.h"
@@ -316,6 +317,7 @@ static int listener_place(struct attach *attach, const char *path)
 	attach->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (attach->fd < 0 || bind(attach->fd, (const struct sockaddr *)&beside, sizeof(beside)))
 		return -errno;
+	passing_refuse(attach->fd);
 	if (chmod(beside.sun_path, 0666) || listen(attach->fd, ATTACH_PENDING_MAX) ||
 		rename(beside.sun_path, path)) {
 		int rc = -errno;

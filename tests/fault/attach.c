@@ -203,7 +203,8 @@ static void bad_messages(const struct evil_case *self)
 /* None of them may stay in the daemon; its descriptors are counted afterwards. */
 static void bad_descriptors(const struct evil_case *self)
 {
-	struct netvm_message hello = {.magic = NETVM_SOCKET_MAGIC, .type = NETVM_MESSAGE_HELLO};
+	struct netvm_message hello = {
+		.magic = NETVM_SOCKET_MAGIC, .type = NETVM_MESSAGE_HELLO, .n_fds = 1};
 	int fds[253], pair[2], n = 0;
 
 	(void)self;
@@ -254,12 +255,12 @@ static void hello_twice(const struct evil_case *self)
 
 static void talks_later(const struct evil_case *self)
 {
+	const struct netvm_message hello = {
+		.magic = NETVM_SOCKET_MAGIC, .type = NETVM_MESSAGE_HELLO, .n_fds = 1};
 	struct client client;
-	int fd = client.fd = -1;
 
 	client_attach(&client, self->name);
-	fd = client.group_fd;
-	must(client_send(&client, "x", 1, &fd, 1) == 0, "sending");
+	must(client_send(&client, &hello, sizeof(hello), &client.group_fd, 1) == 0, "sending");
 	client_await_end(&client);
 }
 
@@ -317,7 +318,7 @@ const struct evil_case attach_cases[] = {
 	{"hello-late", "says nothing", REFUSED, false, hello_late, .where = PROCESS},
 	{"hello-twice", "says HELLO once more when attached", BROKEN, false, hello_twice,
 		.where = PROCESS},
-	{"talks-later", "sends a byte and a descriptor when attached", BROKEN, false, talks_later,
+	{"talks-later", "sends a descriptor when attached", BROKEN, false, talks_later,
 		.where = PROCESS},
 	{"state-unasked", "hands state over that nobody asked for", BROKEN, false, state_unasked,
 		.where = PROCESS},

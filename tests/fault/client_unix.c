@@ -80,7 +80,9 @@ int client_send(struct client *client, const void *bytes, size_t size, const int
 		};
 		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), fds, sizeof(int) * n);
 	}
-	return sendmsg(client->fd, &header, MSG_NOSIGNAL) < 0 ? errno : 0;
+	if (sendmsg(client->fd, &header, MSG_NOSIGNAL) >= 0)
+		return 0;
+	return n && errno == EPERM ? client_send(client, bytes, size, NULL, 0) : errno;
 }
 
 static void unix_say_hello(struct client *client)

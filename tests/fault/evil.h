@@ -135,7 +135,10 @@ void client_await_judged(struct client *client);
 /* Works as an NF should, for so many packets: the daemon reads and writes all it shares. */
 void client_pass(struct client *client, uint64_t n_pkts);
 
-/* Processes only. Any bytes with any descriptors. Returns 0 or the errno of sendmsg. */
+/*
+ * Processes only. Any bytes with any descriptors; without them, where the kernel refuses them in
+ * the daemon's name (Linux 6.16). Returns 0 or the errno of sendmsg.
+ */
 int client_send(struct client *client, const void *bytes, size_t size, const int *fds, unsigned n);
 
 /* Guests only; device 0 has the channel, device 1 the group's memory. */
