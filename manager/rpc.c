@@ -16,6 +16,7 @@ struct batch {
 	struct rpc_peer *peer; /* NULL: hung up */
 	bool is_array;
 	unsigned n_open; /* calls not answered yet, and rpc_input() itself */
+	size_t n_bytes;  /* of results so far; not counted without need */
 	json_t *answers;
 };
 
@@ -321,6 +322,9 @@ static int call_method(struct batch *batch, const struct rpc_method *method,
 	struct rpc_request *request;
 	int rc;
 
+	if (batch->n_bytes > RPC_BATCH_BYTES)
+		return error_set(error, E2BIG, "", "make fewer calls at once",
+			"the results of the calls before are more than 1 MiB");
 	if (batch->peer->n_pending >= RPC_PENDING_MAX)
 		return error_set(error, EBUSY, "", "wait for answers first",
 			"%d calls wait to be answered", RPC_PENDING_MAX);
@@ -330,6 +334,8 @@ static int call_method(struct batch *batch, const struct rpc_method *method,
 	rc = method->call(request, params, result, error);
 	if (rc != RPC_LATER)
 		request_close(request);
+	if (batch->is_array && *result)
+		batch->n_bytes += json_dumpb(*result, NULL, 0, JSON_COMPACT);
 	return rc;
 }
 
@@ -411,7 +417,7 @@ static void handle_value(struct rpc_peer *peer, const json_t *value)
 		rpc_send_error(peer, RPC_REFUSED, &error);
 		return;
 	}
-	*batch = (struct batch){peer, json_is_array(value), 1, json_array()};
+	*batch = (struct batch){peer, json_is_array(value), 1, 0, json_array()};
 	for (size_t i = 0; i < json_array_size(value); i++)
 		handle_call(batch, json_array_get(value, i));
 	if (!batch->is_array)

@@ -18,8 +18,9 @@
 
 #include "manager/module.h"
 
-#define RPC_BATCH_MAX   256 /* calls in one text */
-#define RPC_PENDING_MAX 64  /* calls of one peer that wait to be answered */
+#define RPC_BATCH_MAX   256             /* calls in one text */
+#define RPC_BATCH_BYTES (1024u * 1024u) /* of results; after them no call of the batch is made */
+#define RPC_PENDING_MAX 64              /* calls of one peer that wait to be answered */
 
 enum rpc_code {
 	RPC_PARSE_ERROR = -32700,

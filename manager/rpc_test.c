@@ -16,6 +16,7 @@
 #include <event2/event.h>
 
 #include "manager/events.h"
+#include "manager/rpc.h"
 #include "manager/server.h"
 #include "manager/testing/daemon.h"
 
@@ -112,6 +113,15 @@ static void unknown_methods_get_a_hint(void **state)
 	json_decref(error);
 }
 
+static void answer_is_too_big(const json_t *answer)
+{
+	const char *code = NULL;
+
+	assert_int_equal(
+		json_unpack((json_t *)answer, "{s{s{ss}}}", "error", "data", "code", &code), 0);
+	assert_string_equal(code, "E2BIG");
+}
+
 static void batches_are_answered_together(void **state)
 {
 	json_t *answer =
@@ -125,6 +135,31 @@ static void batches_are_answered_together(void **state)
 	assert_int_equal(error_code(json_array_get(answer, 1)), -32601);
 	assert_int_equal(error_code(json_array_get(answer, 2)), -32600);
 	json_decref(answer);
+}
+
+/* Whether they are wanted or not: making them takes its time, too. */
+static void batches_have_bounded_results(void **state)
+{
+	static const char *const calls[] = {
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"schema.get\"}",
+		"{\"jsonrpc\":\"2.0\",\"method\":\"schema.get\"}",
+	};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		char text[RPC_BATCH_MAX * 64] = "[", *end = text + 1;
+		json_t *answer;
+
+		for (int n = 1; n < RPC_BATCH_MAX; n++)
+			end += sprintf(end, "%s,", calls[i]);
+		sprintf(end, "%s]", calls[0]);
+		answer = call_text(text);
+		assert_int_equal(json_array_size(answer), i == 0 ? RPC_BATCH_MAX : 1);
+		assert_null(
+			json_object_get(json_array_get(answer, 0), i == 0 ? "error" : "result"));
+		answer_is_too_big(json_array_get(answer, json_array_size(answer) - 1));
+		json_decref(answer);
+	}
 }
 
 /* The next line is the answer of the call behind them. */
@@ -202,9 +237,12 @@ static void callers_may_close_their_side_first(void **state)
 
 static void too_many_connections_are_refused(void **state)
 {
-	int first = daemon_connect(), second = daemon_connect(); /* and the test's own: 3 */
+	int more[2 + SERVER_CONNECTIONS_ADMIN - 1]; /* and the test's own: 3 */
+	int first = daemon_connect();
 
 	(void)state;
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		more[i] = daemon_connect();
 	assert_refused(daemon_connect(), "too many connections");
 	close(first);
 	event_base_loop(daemon_base(), EVLOOP_ONCE);
@@ -212,7 +250,8 @@ static void too_many_connections_are_refused(void **state)
 	daemon_write(first, "{}\n", 3);
 	free(daemon_read_line(first));
 	close(first);
-	close(second);
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		close(more[i]);
 }
 
 static void events_are_waited_for(void **state)
@@ -295,6 +334,45 @@ static void many_calls_in_one_write(void **state)
 		free(line);
 	}
 	close(fd);
+}
+
+/* Answers that can be read now. */
+static int n_answers(int fd)
+{
+	static char text[1 << 20];
+	ssize_t size = recv(fd, text, sizeof(text), MSG_PEEK);
+	int n = 0;
+
+	for (ssize_t i = 0; i < size; i++)
+		n += text[i] == '\n';
+	return n;
+}
+
+/* Nor does he lose an answer who has nothing more to say. */
+static void who_calls_much_keeps_nobody_waiting(void **state)
+{
+	static const char one[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"daemon.info\"}\n";
+	enum { LINES = 200 };
+	int much = daemon_connect(), little = daemon_connect();
+
+	(void)state;
+	for (int i = 0; i < LINES; i++)
+		assert_int_equal(send(much, one, strlen(one), 0), strlen(one));
+	shutdown(much, SHUT_WR);
+	assert_int_equal(send(little, one, strlen(one), 0), strlen(one));
+	while (n_answers(little) == 0)
+		event_base_loop(daemon_base(), EVLOOP_ONCE);
+	assert_in_range(n_answers(much), 0, LINES / 2);
+	for (int i = 0; i < LINES; i++) {
+		char *line = daemon_read_line(much);
+
+		assert_non_null(line);
+		assert_non_null(strstr(line, "result"));
+		free(line);
+	}
+	assert_null(daemon_read_line(much));
+	close(much);
+	close(little);
 }
 
 /* ---- the socket ------------------------------------------------------------------------------ */
@@ -399,6 +477,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(wrong_calls_are_refused, start, stop),
 		cmocka_unit_test_setup_teardown(unknown_methods_get_a_hint, start, stop),
 		cmocka_unit_test_setup_teardown(batches_are_answered_together, start, stop),
+		cmocka_unit_test_setup_teardown(batches_have_bounded_results, start, stop),
 		cmocka_unit_test_setup_teardown(notifications_are_not_answered, start, stop),
 		cmocka_unit_test_setup_teardown(long_lines_are_refused, start, stop),
 		cmocka_unit_test_setup_teardown(half_requests_time_out, start_impatient, stop),
@@ -410,6 +489,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(waiting_ends_in_time, start, stop),
 		cmocka_unit_test_setup_teardown(callers_may_hang_up_while_waiting, start, stop),
 		cmocka_unit_test_setup_teardown(many_calls_in_one_write, start, stop),
+		cmocka_unit_test_setup_teardown(who_calls_much_keeps_nobody_waiting, start, stop),
 		cmocka_unit_test_setup_teardown(one_socket_has_one_daemon, start, stop),
 		cmocka_unit_test_setup_teardown(a_dead_daemons_socket_is_replaced, start, stop),
 		cmocka_unit_test_setup_teardown(strangers_are_refused, start, stop),

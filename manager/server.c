@@ -40,9 +40,12 @@ struct connection {
 	struct server *server;
 	struct bufferevent *stream;
 	struct event *timer; /* runs while a line is begun and not finished */
+	struct event *turn;  /* for the next line, when the others have had theirs */
 	struct rpc_peer peer;
 	struct caller caller;
-	bool closing; /* as soon as the output is written */
+	bool admitted; /* counts among those who are served */
+	bool ended;    /* the caller will say no more */
+	bool closing;  /* as soon as the output is written */
 };
 
 static struct timeval timeout_of(const struct server *server)
@@ -58,8 +61,9 @@ static void connection_destroy(struct connection *connection)
 {
 	rpc_hangup(&connection->peer);
 	LIST_REMOVE(connection, next);
-	connection->server->n_connections--;
+	connection->server->n_connections -= connection->admitted;
 	event_free(connection->timer);
+	event_free(connection->turn);
 	bufferevent_free(connection->stream);
 	free(connection);
 }
@@ -75,6 +79,7 @@ static void close_when_sent(struct connection *connection)
 	connection->closing = true;
 	bufferevent_disable(connection->stream, EV_READ);
 	evtimer_del(connection->timer);
+	evtimer_del(connection->turn);
 	if (unsent(connection) == 0)
 		bufferevent_trigger(connection->stream, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
 }
@@ -132,16 +137,47 @@ static void watch_line(struct connection *connection)
 		evtimer_add(connection->timer, &timeout);
 }
 
+static void refuse_half(struct connection *connection, int code, const char *message)
+{
+	refuse(connection, code, RPC_PARSE_ERROR, "end each call with a newline", message);
+}
+
+/* No whole line is left. The caller may still read, such as `printf ... | socat - UNIX:...` does.
+ */
+static void rest(struct connection *connection)
+{
+	if (!connection->ended)
+		watch_line(connection);
+	else if (evbuffer_get_length(bufferevent_get_input(connection->stream)) > 0)
+		refuse_half(connection, EINVAL, "half a request: the line was not finished");
+	else
+		close_when_sent(connection);
+}
+
+/* One line in each turn of the loop: who sends many at once keeps nobody waiting. */
+static void go_on(struct connection *connection)
+{
+	const struct timeval next_turn = {0};
+
+	if (connection->closing || evtimer_pending(connection->turn, NULL) ||
+		unsent(connection) >= OUTPUT_MAX)
+		return;
+	if (handle_line(connection))
+		evtimer_add(connection->turn, &next_turn);
+	else if (!connection->closing)
+		rest(connection);
+}
+
 static void on_input(struct bufferevent *stream, void *arg)
 {
-	struct connection *connection = arg;
-	bool more = !connection->closing;
-
 	(void)stream;
-	while (more && unsent(connection) < OUTPUT_MAX)
-		more = handle_line(connection);
-	if (!connection->closing && !more)
-		watch_line(connection);
+	go_on(arg);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	go_on(arg);
 }
 
 /* All output is written: end, or take up the lines that had to wait for it. */
@@ -149,27 +185,17 @@ static void on_sent(struct bufferevent *stream, void *arg)
 {
 	struct connection *connection = arg;
 
+	(void)stream;
 	if (connection->closing)
 		connection_destroy(connection);
 	else
-		on_input(stream, arg);
+		go_on(connection);
 }
 
 static void on_late(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
-	refuse(arg, ETIMEDOUT, RPC_PARSE_ERROR, "end each call with a newline",
-		"half a request: the line was not finished in time");
-}
-
-/* The caller closed its side; it may still read, such as `printf ... | socat - UNIX:...` does. */
-static void on_end(struct connection *connection)
-{
-	if (evbuffer_get_length(bufferevent_get_input(connection->stream)) > 0)
-		refuse(connection, EINVAL, RPC_PARSE_ERROR, "end each call with a newline",
-			"half a request: the line was not finished");
-	else
-		close_when_sent(connection);
+	refuse_half(arg, ETIMEDOUT, "half a request: the line was not finished in time");
 }
 
 /* The time was up, yet the caller takes more: not he was slow, but this loop. */
@@ -187,10 +213,12 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 
 	if (was_slow_ourselves(connection, what) && bufferevent_enable(stream, EV_WRITE) == 0)
 		return;
-	if (what & BEV_EVENT_EOF && !(what & BEV_EVENT_WRITING) && !connection->closing)
-		on_end(connection);
-	else
+	if (what & BEV_EVENT_EOF && !(what & BEV_EVENT_WRITING) && !connection->closing) {
+		connection->ended = true;
+		go_on(connection);
+	} else {
 		connection_destroy(connection);
+	}
 }
 
 /* ---- accepting ------------------------------------------------------------------------------- */
@@ -204,12 +232,16 @@ static struct connection *connection_create(struct server *server, int fd)
 		return NULL;
 	connection->server = server;
 	connection->timer = evtimer_new(server->base, on_late, connection);
-	if (connection->timer) /* the descriptor is the caller's until nothing can fail any more */
+	connection->turn = evtimer_new(server->base, on_turn, connection);
+	/* The descriptor is the caller's until nothing can fail any more. */
+	if (connection->timer && connection->turn)
 		connection->stream =
 			bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!connection->stream) {
 		if (connection->timer)
 			event_free(connection->timer);
+		if (connection->turn)
+			event_free(connection->turn);
 		free(connection);
 		return NULL;
 	}
@@ -219,8 +251,20 @@ static struct connection *connection_create(struct server *server, int fd)
 	bufferevent_setwatermark(connection->stream, EV_READ, 0, SERVER_LINE_MAX + 2);
 	bufferevent_set_timeouts(connection->stream, NULL, &timeout);
 	LIST_INSERT_HEAD(&server->connections, connection, next);
-	server->n_connections++;
 	return connection;
+}
+
+/* Some places are the admins' only: a crowd of others does not keep them out. */
+static bool admit(struct connection *connection)
+{
+	struct server *server = connection->server;
+	unsigned max = server->options.connections_max;
+
+	if (role_of(&connection->caller).role == ROLE_ADMIN)
+		max += SERVER_CONNECTIONS_ADMIN;
+	connection->admitted = server->n_connections < max;
+	server->n_connections += connection->admitted;
+	return connection->admitted;
 }
 
 static void turned_away(const char *why)
@@ -243,7 +287,7 @@ void server_adopt(struct server *server, int fd)
 			"root, members of the group " ROLE_GROUP
 			" and those named in the section api",
 			"this user may not call the daemon");
-	else if (server->n_connections > server->options.connections_max)
+	else if (!admit(connection))
 		refuse(connection, EBUSY, RPC_REFUSED, "close some, or try again later",
 			"too many connections");
 	else if (bufferevent_enable(connection->stream, EV_READ)) {

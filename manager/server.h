@@ -20,9 +20,10 @@
 struct event_base;
 struct server;
 
-#define SERVER_LINE_MAX        (1024u * 1024u)
-#define SERVER_CONNECTIONS_MAX 64u
-#define SERVER_TIMEOUT_MS      10000u
+#define SERVER_LINE_MAX          (1024u * 1024u)
+#define SERVER_CONNECTIONS_MAX   64u
+#define SERVER_CONNECTIONS_ADMIN 8u /* more, for admins only */
+#define SERVER_TIMEOUT_MS        10000u
 
 struct server_options {
 	const char *path;         /* of the socket; NULL: none, see server_adopt() */

@@ -26,6 +26,27 @@ as() { local user=$1; shift; setpriv --reuid "$user" --regid "$user" --init-grou
 check "the socket is the group's" equal "$(stat -c %a:%G /run/netvm/api.sock)" 660:netvm
 refused "who is not in the group" "may not|ermission denied" as lp netvm show
 
+# crowd USER: holds all the places there are for his like; returns when he does.
+crowd() {
+	(exec setpriv --reuid "$1" --regid "$1" --init-groups python3 -) <<-PYTHON >crowd &
+		import socket, time
+		all = [socket.socket(socket.AF_UNIX) for n in range(100)]
+		for one in all:
+		    one.connect("/run/netvm/api.sock")
+		print("there", flush=True)
+		time.sleep(1000)
+	PYTHON
+	crowd=$!
+	until_true 10 grep -q there crowd
+}
+
+crowd sys
+check "a crowd locks out its like" until_true 10 \
+	fails_saying "too many connections" as sys netvm stats
+check "root is served" netvm stats
+kill "$crowd"
+check "then all are" until_true 10 as sys netvm stats
+
 check "view: statistics" as sys netvm stats
 check "view: the document" as sys netvm config show
 check "roles, by the section's name and by its noun" \
