@@ -13,6 +13,8 @@
 
 #include "common/passing.h"
 
+#define HEAR_OUT_MAX 64 /* lots; of one that goes on for ever no end can be awaited */
+
 struct qmp {
 	int fd; /* -1: gone */
 	struct event *event;
@@ -173,7 +175,7 @@ static bool has_words(const struct qmp *qmp)
 
 void qmp_hear_out(struct qmp *qmp)
 {
-	while (qmp && has_words(qmp) && take(qmp))
+	for (unsigned i = 0; i < HEAR_OUT_MAX && qmp && has_words(qmp) && take(qmp); i++)
 		;
 }
 

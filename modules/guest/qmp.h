@@ -37,7 +37,7 @@ struct qmp_hooks {
 /* Takes over the connected, non-blocking `fd`, also when it fails: -ENOMEM. */
 int qmp_open(struct event_base *base, int fd, const struct qmp_hooks *hooks, void *arg,
 	struct qmp **qmp);
-/* Take all it has said so far, as after the end of QEMU. NULL is fine. */
+/* Take what it has said so far, as after the end of QEMU; not for ever. NULL is fine. */
 void qmp_hear_out(struct qmp *qmp);
 /* NULL is fine. */
 void qmp_close(struct qmp *qmp);
