@@ -25,10 +25,10 @@
 #include "modules/port/heritage.h"
 #include "modules/stats/counters.h"
 
+#define PORTS_MAX     (ENGINE_PORTS_MAX - 1) /* number 0 is none */
 #define DRAIN_US      20000 /* longer than packets take, shorter than anybody notices */
 #define DRAIN_LOOK_US 200
-
-#define LINK_LOOK_S 1 /* drivers differ in how they tell; looking is cheap and works for all */
+#define LINK_LOOK_S   1 /* drivers differ in how they tell; looking is cheap and works for all */
 
 struct entry {
 	TAILQ_ENTRY(entry) next;
@@ -199,6 +199,9 @@ static int port_check(const struct change *change, struct error *error)
 	const char *name;
 	json_t *settings;
 
+	if (json_object_size(ports) > PORTS_MAX)
+		return error_set(error, E2BIG, "ports", "remove some",
+			"%zu ports, at most %u can be", json_object_size(ports), PORTS_MAX);
 	json_object_foreach ((json_t *)ports, name, settings) {
 		int rc = check_mtu(change->new, settings, error);
 

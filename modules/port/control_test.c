@@ -165,10 +165,31 @@ static void link_changes_are_events(void **state)
 	json_decref(result);
 }
 
+/* Said before each is compared with all others: a document may have many thousands. */
+static void more_ports_than_can_be_are_refused(void **state)
+{
+	char *text;
+	size_t size;
+	FILE *document = open_memstream(&text, &size);
+	json_t *error;
+
+	(void)state;
+	fputs("ports:\n", document);
+	for (int i = 0; i < 256; i++)
+		fprintf(document, "  p%d: {spec: 'fake:p%d'}\n", i, i);
+	fclose(document);
+	error = apply_error(text);
+	assert_string_equal(json_string_value(json_object_get(error, "message")),
+		"256 ports, at most 255 can be");
+	json_decref(error);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(ports_are_opened_and_closed, start, stop),
+		cmocka_unit_test_setup_teardown(more_ports_than_can_be_are_refused, start, stop),
 		cmocka_unit_test_setup_teardown(live_settings_keep_the_port_open, start, stop),
 		cmocka_unit_test_setup_teardown(what_a_driver_cannot_is_an_error, start, stop),
 		cmocka_unit_test_setup_teardown(live_changes_are_undone, start, stop),
