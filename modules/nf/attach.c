@@ -230,7 +230,9 @@ static int peer_read(struct session *session)
 	session->peer_pid = peer.pid;
 	session->peer_uid = peer.uid;
 	size = sizeof(session->peer_pidfd);
-	if (getsockopt(session->fd, SOL_SOCKET, SO_PEERPIDFD, &session->peer_pidfd, &size))
+	/* A kernel that knows SO_PEERPIDFD and has none to give: who connected has ended. */
+	if (getsockopt(session->fd, SOL_SOCKET, SO_PEERPIDFD, &session->peer_pidfd, &size) &&
+		errno == ENOPROTOOPT)
 		session->peer_pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
 	return 0;
 }
