@@ -23,6 +23,7 @@
 #include <event2/event.h>
 #include <rte_version.h>
 
+#include "common/memory.h"
 #include "engine/engine.h"
 #include "manager/daemon_methods.h"
 #include "manager/engine_section.h"
@@ -31,7 +32,6 @@
 #include "manager/file.h"
 #include "manager/handover.h"
 #include "manager/log.h"
-#include "manager/memory.h"
 #include "manager/modules.h"
 #include "manager/notify.h"
 #include "manager/privilege.h"

@@ -12,6 +12,7 @@
 
 #include "manager/events.h"
 #include "manager/file.h"
+#include "common/memory.h"
 #include "manager/module.h"
 #include "manager/notify.h"
 #include "manager/state.h"
@@ -122,11 +123,13 @@ static ssize_t read_line(int fd, char line[LINE_BYTES], int timeout_ms)
 
 static int refused(const char *line, struct error *error)
 {
-	json_t *answer = json_loads(line, 0, NULL);
-	const json_t *data = json_object_get(json_object_get(answer, "error"), "data");
-	const char *message = json_string_value(json_object_get(data, "message"));
-	const char *hint = json_string_value(json_object_get(data, "hint"));
+	const char *message, *hint;
+	json_t *answer, *data;
 
+	memory_read_json(line, strlen(line), 0, &answer, NULL);
+	data = json_object_get(json_object_get(answer, "error"), "data");
+	message = json_string_value(json_object_get(data, "message"));
+	hint = json_string_value(json_object_get(data, "hint"));
 	error_set(error, EBUSY, "", hint ? hint : "", "the running daemon does not hand over: %s",
 		message ? message : "it does not understand the question");
 	json_decref(answer);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "manager/memory.h"
+#include "common/memory.h"
 #include "manager/schema_types.h"
 
 #define METHODS_MAX 64
@@ -425,35 +425,13 @@ static void handle_value(struct rpc_peer *peer, const json_t *value)
 	batch_close(batch);
 }
 
-/*
- * What a caller sends may take more than the reserve holds: memory.h. When memory was missing,
- * jansson may return a value all the same, with something else in it than the text says.
- */
-static json_t *parse(const char *text, size_t length, struct error *error)
-{
-	json_error_t problem;
-	json_t *value;
-
-	memory_bar_reserve();
-	value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
-	if (memory_unbar_reserve()) {
-		error_set(error, ENOMEM, "", "try again when there is more",
-			"no memory for the request");
-		json_decref(value);
-		return NULL;
-	}
-	if (!value)
-		error_set(error, EINVAL, "", "one JSON text per line", "not JSON: %s, at byte %d",
-			problem.text, problem.position);
-	return value;
-}
-
 void rpc_input(struct rpc_peer *peer, const char *text, size_t length)
 {
+	const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
 	struct error error = {0};
-	json_t *value = parse(text, length, &error);
+	json_t *value;
 
-	if (!value)
+	if (memory_read_json(text, length, flags, &value, &error))
 		rpc_send_error(peer, error.code == ENOMEM ? RPC_REFUSED : RPC_PARSE_ERROR, &error);
 	else if (memory_check(&error))
 		rpc_send_error(peer, RPC_REFUSED, &error);

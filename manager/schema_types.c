@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "manager/memory.h"
+#include "common/memory.h"
 
 static const char *const type_names[] = {
 	[FIELD_BOOL] = "bool",

@@ -14,6 +14,7 @@
 #include "manager/estate.h"
 #include "manager/events.h"
 #include "manager/file.h"
+#include "common/memory.h"
 
 #define SUM_BYTES 17
 
@@ -111,8 +112,8 @@ static int parse_parts(const char *path, char *head_end, size_t n_body, json_t *
 	if (json_integer_value(json_object_get(*head, "bytes")) != (json_int_t)n_body ||
 		strcmp(head_text(*head, "sum"), sum) != 0)
 		return -EBADMSG;
-	*document = json_loadb(body, n_body, 0, NULL);
-	return json_is_object(*document) ? 0 : -EBADMSG;
+	rc = memory_read_json(body, n_body, 0, document, NULL);
+	return rc == -ENOMEM || json_is_object(*document) ? rc : -EBADMSG;
 }
 
 /* -ENOENT, -EBADMSG: torn, -ENOTSUP with the error set. New references after 0. */
@@ -125,9 +126,11 @@ static int read_state(const char *path, json_t **head, json_t **document, struct
 
 	*head = *document = NULL;
 	if (end)
-		*head = json_loadb(text, (size_t)(end - text), 0, NULL);
-	if (*head)
+		rc = memory_read_json(text, (size_t)(end - text), 0, head, NULL);
+	if (end && rc == 0)
 		rc = parse_parts(path, end, n - (size_t)(end + 1 - text), head, document, error);
+	if (rc == -EINVAL)
+		rc = -EBADMSG;
 	free(text);
 	if (rc) {
 		json_decref(*head);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/memory.h"
 #include "common/passing.h"
 
 #define HEAR_OUT_MAX 64 /* lots; of one that goes on for ever no end can be awaited */
@@ -111,7 +112,7 @@ static int line_take(struct qmp *qmp, const char *line, size_t length)
 
 	if (strspn(line, " \t\r") >= length)
 		return 0;
-	object = json_loadb(line, length, 0, NULL);
+	memory_read_json(line, length, 0, &object, NULL);
 	rc = json_is_object(object) ? object_take(qmp, object) : -1;
 	json_decref(object);
 	return rc;

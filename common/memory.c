@@ -1,21 +1,26 @@
 /* The reserve of memory: see memory.h. */
-#include "manager/memory.h"
+#include "common/memory.h"
 
 #include <errno.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include <event2/event.h>
-#include <jansson.h>
 
 #define RESERVE_FACTOR    8u
 #define RESERVE_MIN_BYTES (1u << 20)
+
+/* What jansson makes of a text: at most 80 times its size, of empty objects; and something to
+ * begin. */
+#define READ_FACTOR    96u
+#define READ_MIN_BYTES 4096u
 
 static struct {
 	size_t used_bytes; /* by jansson and libevent */
 	size_t reserve_bytes;
 	void *reserve; /* NULL: given back, memory is short */
-	bool is_barred, was_missing;
+	void *room;    /* for the text that is being read; NULL: none is, or given back */
 } memory;
 
 /* Makes the reserve as large as it must be now; it stays as it is when that cannot be. */
@@ -37,21 +42,26 @@ static bool fill_reserve(void)
 	return true;
 }
 
-static void give_reserve_back(void)
+static bool give_back(void **kept)
 {
-	free(memory.reserve);
-	memory.reserve = NULL;
+	bool had = *kept;
+
+	free(*kept);
+	*kept = NULL;
+	return had;
+}
+
+static bool give_some_back(void)
+{
+	return give_back(&memory.room) || give_back(&memory.reserve);
 }
 
 static void *take(size_t size)
 {
 	void *at = malloc(size);
 
-	if (!at && memory.reserve && !memory.is_barred) {
-		give_reserve_back();
+	while (!at && give_some_back())
 		at = malloc(size);
-	}
-	memory.was_missing |= !at;
 	memory.used_bytes += malloc_usable_size(at);
 	return at;
 }
@@ -67,10 +77,8 @@ static void *take_again(void *at, size_t size)
 	size_t before = malloc_usable_size(at);
 	void *moved = realloc(at, size);
 
-	if (!moved && size > 0 && memory.reserve && !memory.is_barred) {
-		give_reserve_back();
+	while (!moved && size > 0 && give_some_back())
 		moved = realloc(at, size);
-	}
 	if (moved || size == 0)
 		memory.used_bytes += malloc_usable_size(moved) - before;
 	return moved;
@@ -83,16 +91,21 @@ void memory_init(void)
 	fill_reserve();
 }
 
-void memory_bar_reserve(void)
+int memory_read_json(
+	const char *text, size_t length, size_t flags, json_t **value, struct error *error)
 {
-	memory.is_barred = true;
-	memory.was_missing = false;
-}
+	json_error_t problem;
 
-bool memory_unbar_reserve(void)
-{
-	memory.is_barred = false;
-	return memory.was_missing;
+	*value = NULL;
+	memory.room = malloc(READ_MIN_BYTES + READ_FACTOR * length);
+	if (!memory.room)
+		return error_set(error, ENOMEM, "", "try again when there is more",
+			"no memory for the request");
+	*value = json_loadb(text, length, flags, &problem);
+	give_back(&memory.room);
+	return *value ? 0
+		      : error_set(error, EINVAL, "", "one JSON text per line",
+				"not JSON: %s, at byte %d", problem.text, problem.position);
 }
 
 void memory_free_text(char *text)

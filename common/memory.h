@@ -8,24 +8,29 @@
  *        a call of the API begins only when the reserve is whole ◄┘ and is taken again when it can
  *
  * The reserve is RESERVE_FACTOR times what the two have in use, so a call that began can end: what
- * it makes of its request and the document are a few copies of them. A text from a caller may still
- * become anything; reading it gets nothing from the reserve, since jansson's parser does look.
+ * it makes of its request and the document are a few copies of them. A text from outside may become
+ * much more, and jansson's parser writes past its own buffers when it gets no memory: so each such
+ * text is read by memory_read_json(), which first has all that it could become.
  *
- * Called by main (init), rpc.c (around each call). The manager's thread only.
+ * Called by main (init), rpc.c (before each call), and who reads JSON. The manager's thread only.
  */
-#ifndef NETVM_MANAGER_MEMORY_H
-#define NETVM_MANAGER_MEMORY_H
+#ifndef NETVM_COMMON_MEMORY_H
+#define NETVM_COMMON_MEMORY_H
 
-#include <stdbool.h>
+#include <jansson.h>
+#include <stddef.h>
 
 #include "common/error.h"
 
 /* Before the first use of jansson or libevent. */
 void memory_init(void);
 
-/* Between the two nothing comes from the reserve. The second says whether memory was missing. */
-void memory_bar_reserve(void);
-bool memory_unbar_reserve(void);
+/*
+ * json_loadb(). The new reference in *value; NULL after an error: -ENOMEM, -EINVAL where the text
+ * is wrong.
+ */
+int memory_read_json(
+	const char *text, size_t length, size_t flags, json_t **value, struct error *error);
 
 /* Free a text that json_dumps() made. */
 void memory_free_text(char *text);
