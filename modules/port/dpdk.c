@@ -330,10 +330,37 @@ static void dpdk_close(struct port *port)
 
 /* ---- control: open --------------------------------------------------------------------------- */
 
+/* By its name, as most are called; the iterator, which needs memory, finds the others. */
+static void find_device(struct dpdk_port *dpdk, const char *args)
+{
+	struct rte_dev_iterator iterator;
+	uint16_t device;
+
+	if (rte_eth_dev_get_port_by_name(dpdk->name, &device) == 0) {
+		dpdk->device = device;
+		return;
+	}
+	RTE_ETH_FOREACH_MATCHING_DEV(device, args, &iterator)
+	{
+		dpdk->device = device;
+		rte_eth_iterator_cleanup(&iterator);
+		break;
+	}
+}
+
+static void pull_out(const char *args)
+{
+	struct rte_devargs parsed;
+
+	if (rte_devargs_parse(&parsed, args))
+		return;
+	rte_eal_hotplug_remove(rte_bus_name(parsed.bus), parsed.name);
+	rte_devargs_reset(&parsed);
+}
+
 static int plug_in(struct dpdk_port *dpdk, const char *args, struct error *error)
 {
 	struct rte_eth_dev_info info;
-	struct rte_dev_iterator iterator;
 	uint16_t device;
 	int err;
 
@@ -347,14 +374,11 @@ static int plug_in(struct dpdk_port *dpdk, const char *args, struct error *error
 			"virtual one is net_memif0, net_pcap0, net_vhost0, ... with its arguments "
 			"(for a TAP device there is tap:)",
 			"DPDK cannot open '%s': %s", args, rte_strerror(-err));
-	RTE_ETH_FOREACH_MATCHING_DEV(device, args, &iterator)
-	{
-		dpdk->device = device;
-		rte_eth_iterator_cleanup(&iterator);
-		break;
-	}
-	if (dpdk->device == NO_DEVICE || rte_eth_dev_info_get(dpdk->device, &info) != 0)
+	find_device(dpdk, args);
+	if (dpdk->device == NO_DEVICE || rte_eth_dev_info_get(dpdk->device, &info) != 0) {
+		pull_out(args);
 		return error_set(error, ENODEV, "spec", "", "'%s' is no Ethernet device", args);
+	}
 	dpdk->hardware = info.device;
 	return 0;
 }
