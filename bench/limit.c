@@ -28,6 +28,7 @@
 
 #include "abi/descriptor.h"
 #include "bench/rings.h"
+#include "common/clock.h"
 
 #define STRIDE     (33u * 64u) /* as engine/buffers.h: 2048 + 64 bytes, an odd number of lines */
 #define HEADROOM   192u
@@ -165,10 +166,7 @@ static void ring_create(const struct kind *kind, void *at, struct end *put, stru
 
 static double now(void)
 {
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	return (double)at.tv_sec + (double)at.tv_nsec * 1e-9;
+	return (double)clock_ns(CLOCK_MONOTONIC) * 1e-9;
 }
 
 static void sleep_for(double seconds)

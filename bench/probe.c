@@ -4,7 +4,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+
+#include "common/clock.h"
 
 #define SECOND_NS   UINT64_C(1000000000)
 #define WARM_UP_NS  (SECOND_NS / 5)  /* at the trial's rate, not counted */
@@ -48,14 +49,6 @@ static const uint8_t frame_template[PROBE_FRAME_BYTES] = {
 	192, 0, 2, 1, 198, 51, 100, 1,                        /* its addresses */
 	0, 9, 0, 9, 0, 30, 0, 0                               /* UDP, without checksum */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	return (uint64_t)at.tv_sec * SECOND_NS + (uint64_t)at.tv_nsec;
-}
 
 static unsigned bucket_of(uint64_t ns)
 {
@@ -112,7 +105,7 @@ static int trial_receive(struct trial *trial)
 {
 	const uint8_t *frames[PROBE_BURST];
 	int n = trial->io->receive(trial->io->arg, frames, PROBE_BURST);
-	uint64_t now = n > 0 ? now_ns() : 0;
+	uint64_t now = n > 0 ? clock_ns(CLOCK_MONOTONIC) : 0;
 
 	for (int i = 0; i < n; i++) {
 		struct stamp stamp;
@@ -155,18 +148,18 @@ static unsigned trial_due(struct trial *trial, uint64_t elapsed_ns)
 /* Send and receive for `duration_ns`, then receive for DRAIN_NS. */
 static int trial_run(struct trial *trial, uint64_t duration_ns)
 {
-	uint64_t start = now_ns();
+	uint64_t start = clock_ns(CLOCK_MONOTONIC);
 	uint64_t now = start;
 	int n = 0;
 
-	for (; n >= 0 && now - start < duration_ns; now = now_ns()) {
+	for (; n >= 0 && now - start < duration_ns; now = clock_ns(CLOCK_MONOTONIC)) {
 		unsigned due = trial_due(trial, now - start);
 
 		if (due > 0)
 			trial_send(trial, due, now);
 		n = trial_receive(trial);
 	}
-	for (start = now; n >= 0 && now - start < DRAIN_NS; now = now_ns())
+	for (start = now; n >= 0 && now - start < DRAIN_NS; now = clock_ns(CLOCK_MONOTONIC))
 		n = trial_receive(trial);
 	return n < 0 ? n : 0;
 }

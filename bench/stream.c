@@ -25,6 +25,7 @@
 
 #include <linux/if_ether.h>
 
+#include "common/clock.h"
 #include "speed/latency.h"
 
 #define SECOND_NS     UINT64_C(1000000000)
@@ -65,14 +66,6 @@ static void on_signal(int number)
 	stopped = 1;
 }
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec at;
-
-	clock_gettime(clock, &at);
-	return (uint64_t)at.tv_sec * SECOND_NS + (uint64_t)at.tv_nsec;
-}
-
 static int open_interface(const char *name)
 {
 	struct sockaddr_ll address = {.sll_family = AF_PACKET,
@@ -93,7 +86,7 @@ static int open_interface(const char *name)
 
 static void send_burst(unsigned n)
 {
-	const struct stamp stamp = {.magic = STAMP_MAGIC, .sent_ns = now_ns(CLOCK_REALTIME)};
+	const struct stamp stamp = {.magic = STAMP_MAGIC, .sent_ns = clock_ns(CLOCK_REALTIME)};
 	uint8_t frame[FRAME_BYTES] = {0};
 	struct iovec part = {frame, sizeof(frame)};
 	struct mmsghdr messages[BURST] = {0};
@@ -183,14 +176,14 @@ static void receive(void)
 static void run(void)
 {
 	const struct timespec tick = {.tv_nsec = TICK_NS};
-	uint64_t start = now_ns(CLOCK_MONOTONIC), end;
+	uint64_t start = clock_ns(CLOCK_MONOTONIC), end;
 
 	while (!stopped) {
-		send_due(now_ns(CLOCK_MONOTONIC) - start);
+		send_due(clock_ns(CLOCK_MONOTONIC) - start);
 		receive();
 		nanosleep(&tick, NULL);
 	}
-	for (end = now_ns(CLOCK_MONOTONIC) + DRAIN_NS; now_ns(CLOCK_MONOTONIC) < end;) {
+	for (end = clock_ns(CLOCK_MONOTONIC) + DRAIN_NS; clock_ns(CLOCK_MONOTONIC) < end;) {
 		receive();
 		nanosleep(&tick, NULL);
 	}

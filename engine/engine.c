@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 #include <rte_cycles.h>
 
+#include "common/clock.h"
 #include "engine/control.h"
 #include "engine/datapath.h"
 #include "engine/eal.h"
@@ -25,11 +25,8 @@
 
 static void start_clock(struct engine *engine)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	engine->ns_base = clock_ns(CLOCK_MONOTONIC);
 	engine->tsc_base = rte_rdtsc();
-	engine->ns_base = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	engine->ns_per_tsc = 1e9 / (double)rte_get_tsc_hz();
 }
 

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "engine/control.h"
 
 static uint32_t power_of_two(uint32_t value)
@@ -250,18 +250,10 @@ static void request_stop(const struct nf *nf)
 		(void)!write(nf->link[0].queue[q].fd, &one, 1);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* Told to stop, it also hands back what it would keep longer. */
 static void drain(struct engine *engine, struct nf *nf, uint64_t drain_ns)
 {
-	uint64_t until = now_ns() + drain_ns;
+	uint64_t until = clock_ns(CLOCK_MONOTONIC) + drain_ns;
 	struct nf_load load;
 
 	request_stop(nf);
@@ -270,7 +262,7 @@ static void drain(struct engine *engine, struct nf *nf, uint64_t drain_ns)
 		if (load.owned_pkts == 0)
 			return;
 		sched_yield();
-	} while (now_ns() < until);
+	} while (clock_ns(CLOCK_MONOTONIC) < until);
 }
 
 unsigned engine_nf_detach(struct engine *engine, struct nf *nf, enum drop_reason reason,

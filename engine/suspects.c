@@ -22,8 +22,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "engine/control.h"
 
 #define DROPPED UINT64_MAX /* of a variant's steps, all are passed over: the packet is dropped */
@@ -40,14 +40,6 @@ struct suspects {
 	struct suspect_flow flow[SUSPECTS_MAX];
 	unsigned n;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static bool same(const struct flow_id *a, const struct flow_id *b)
 {
@@ -134,7 +126,7 @@ static void note_queue(struct engine *engine, const struct nf_link *link,
 
 void suspects_note(struct engine *engine, const struct nf *nf)
 {
-	uint64_t crash_ns = now_ns();
+	uint64_t crash_ns = clock_ns(CLOCK_MONOTONIC);
 
 	if (!is_watched(engine, nf->service))
 		return;
@@ -289,7 +281,7 @@ static void table_free(const struct engine *engine, struct suspect_table *table)
 int suspects_prepare(struct engine *engine, struct steering *steering)
 {
 	struct suspects *suspects = engine->suspects;
-	uint64_t when_ns = now_ns();
+	uint64_t when_ns = clock_ns(CLOCK_MONOTONIC);
 
 	expire(suspects, steering, when_ns);
 	for (unsigned s = 0; s < suspects->n; s++)
@@ -413,7 +405,7 @@ static void describe(
 		.in_port = port ? port->name : "",
 		.service = flow->service->name,
 		.n_crashes = flow->n_crashes,
-		.age_ms = (now_ns() - flow->last_ns) / 1000000,
+		.age_ms = (clock_ns(CLOCK_MONOTONIC) - flow->last_ns) / 1000000,
 		.guarded = flow->guarded,
 		.bypassed = flow->guarded && flow->bypassed,
 	};

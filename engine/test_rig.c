@@ -8,16 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
-
-uint64_t rig_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 void rig_yield(void)
 {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/clock.h"
 #include "engine/engine.h"
 
 #define RIG_QUEUE 4096
@@ -87,9 +88,9 @@ static inline void rig_scribble(struct netvm_ring *ring, unsigned at, uint64_t w
 /* Yields until `condition` is true; false after ten seconds. */
 #define rig_wait(condition)                                                                        \
 	({                                                                                         \
-		uint64_t until_ = rig_now_ns() + UINT64_C(10000000000);                            \
+		uint64_t until_ = clock_ns(CLOCK_MONOTONIC) + UINT64_C(10000000000);               \
 		bool ok_;                                                                          \
-		while (!(ok_ = (condition)) && rig_now_ns() < until_)                              \
+		while (!(ok_ = (condition)) && clock_ns(CLOCK_MONOTONIC) < until_)                 \
 			rig_yield();                                                               \
 		ok_;                                                                               \
 	})

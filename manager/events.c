@@ -4,8 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "manager/log.h"
 
 #define MESSAGE_BYTES 320
@@ -26,14 +26,6 @@ uint64_t events_next(void)
 	return next_number;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Some of it was said by strangers: it must neither look like lines of the log nor steer a
  * terminal. */
 static void make_one_line(char *text)
@@ -48,7 +40,7 @@ void events_add(const char *kind, const char *object, const char *format, ...)
 	struct event_record *record = &ring[next_number++ % EVENTS_KEPT];
 	va_list args;
 
-	record->time_ns = now_ns();
+	record->time_ns = clock_ns(CLOCK_REALTIME);
 	snprintf(record->kind, sizeof(record->kind), "%s", kind);
 	snprintf(record->object, sizeof(record->object), "%s", object);
 	va_start(args, format);

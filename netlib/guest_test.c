@@ -26,14 +26,6 @@
 #define MS      UINT64_C(1000000)
 #define FOREVER UINT64_MAX
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static struct test_host *host_open(const struct test_host_options *given)
 {
 	struct test_host_options options = *given;
@@ -226,13 +218,14 @@ static void idleness_is_cheap_and_keeps_the_time_limit(void **state)
 {
 	struct test_host *host;
 	struct netvm *nf = attached(&host);
-	uint64_t start_ns = now_ns(CLOCK_MONOTONIC), start_cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t start_ns = test_host_now_ns(CLOCK_MONOTONIC),
+		 start_cpu_ns = test_host_now_ns(CLOCK_THREAD_CPUTIME_ID);
 	struct netvm_packet pkt;
 
 	(void)state;
 	assert_int_equal(netvm_receive(nf, &pkt, 1, 200 * MS), 0);
-	assert_true(now_ns(CLOCK_MONOTONIC) - start_ns >= 200 * MS);
-	assert_true(now_ns(CLOCK_THREAD_CPUTIME_ID) - start_cpu_ns < 40 * MS);
+	assert_true(test_host_now_ns(CLOCK_MONOTONIC) - start_ns >= 200 * MS);
+	assert_true(test_host_now_ns(CLOCK_THREAD_CPUTIME_ID) - start_cpu_ns < 40 * MS);
 	netvm_detach(nf);
 	test_host_close(host);
 }

@@ -31,11 +31,11 @@ enum owner {
 	OWNER_NF_PACKET,
 };
 
-static uint64_t now_ns(void)
+uint64_t test_host_now_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
@@ -344,7 +344,8 @@ int test_host_give(
 	word = netvm_desc_set_extent(word, HEADROOM, length);
 	word = netvm_desc_set_verdict(word, TEST_HOST_NEXT);
 	meta = (struct netvm_meta *)(void *)(test_host_data(host, word) - HEADROOM);
-	*meta = (struct netvm_meta){.arrival_ns = now_ns(), .in_port = (uint16_t)worker};
+	*meta = (struct netvm_meta){
+		.arrival_ns = test_host_now_ns(CLOCK_MONOTONIC), .in_port = (uint16_t)worker};
 	memcpy(test_host_data(host, word), data, length);
 	netvm_ring_stage(&pair->rx, word);
 	netvm_ring_publish(&pair->rx);
@@ -434,14 +435,14 @@ static bool worker_sleep(struct test_host *host, unsigned worker, unsigned queue
 bool test_host_collect_all(
 	struct test_host *host, unsigned worker, unsigned queue, uint64_t *words, unsigned n)
 {
-	uint64_t deadline_ns = now_ns() + PATIENCE_NS;
+	uint64_t deadline_ns = test_host_now_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
 	unsigned got = 0;
 
 	while (got < n) {
 		unsigned more = test_host_collect(host, worker, queue, words + got, n - got);
 
 		got += more;
-		if (got < n && now_ns() > deadline_ns)
+		if (got < n && test_host_now_ns(CLOCK_MONOTONIC) > deadline_ns)
 			return false;
 		if (more == 0 && !worker_sleep(host, worker, queue))
 			return false;
@@ -477,10 +478,10 @@ void test_host_control(struct test_host *host, uint32_t control)
 bool test_host_sleeps(const struct test_host *host, unsigned queue)
 {
 	const uint32_t *ticket = &host->channel->queue[queue].sleep_ticket;
-	uint64_t deadline_ns = now_ns() + PATIENCE_NS;
+	uint64_t deadline_ns = test_host_now_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
 
 	while (__atomic_load_n(ticket, __ATOMIC_ACQUIRE) == 0) {
-		if (now_ns() > deadline_ns)
+		if (test_host_now_ns(CLOCK_MONOTONIC) > deadline_ns)
 			return false;
 		sched_yield();
 	}

@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <netvm.h>
 #include <netvm/abi/ring.h>
@@ -108,6 +109,9 @@ struct test_host {
 	uint64_t wakeups;   /* doorbells rung */
 	unsigned n_destinations;
 };
+
+/* What a clock says; the NF's library keeps its own to itself. */
+uint64_t test_host_now_ns(clockid_t clock);
 
 /* Listens from now on. 0 or -errno. */
 int test_host_open(struct test_host **host, const struct test_host_options *options);

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -20,14 +19,6 @@
 
 #define MS      UINT64_C(1000000)
 #define FOREVER UINT64_MAX
-
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static struct netvm *attach(struct test_host **host, bool busy)
 {
@@ -47,11 +38,11 @@ static void receive_keeps_its_time_limit(void **state)
 	struct test_host *host;
 	struct netvm *nf = attach(&host, false);
 	struct netvm_packet pkt;
-	uint64_t start_ns = now_ns(CLOCK_MONOTONIC);
+	uint64_t start_ns = test_host_now_ns(CLOCK_MONOTONIC);
 
 	(void)state;
 	assert_int_equal(netvm_receive(nf, &pkt, 1, 5 * MS), 0);
-	assert_true(now_ns(CLOCK_MONOTONIC) - start_ns >= 5 * MS);
+	assert_true(test_host_now_ns(CLOCK_MONOTONIC) - start_ns >= 5 * MS);
 	netvm_detach(nf);
 	test_host_close(host);
 }
@@ -62,11 +53,11 @@ static void an_idle_nf_costs_no_cpu(void **state)
 	struct test_host *host;
 	struct netvm *nf = attach(&host, false);
 	struct netvm_packet pkt;
-	uint64_t start_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t start_ns = test_host_now_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	(void)state;
 	assert_int_equal(netvm_receive(nf, &pkt, 1, 500 * MS), 0);
-	assert_true(now_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns < 100 * MS);
+	assert_true(test_host_now_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns < 100 * MS);
 	netvm_detach(nf);
 	test_host_close(host);
 }
@@ -179,19 +170,19 @@ static int echo(const char *socket, enum manner manner)
 
 static void spin(uint64_t ns)
 {
-	uint64_t until_ns = now_ns(CLOCK_MONOTONIC) + ns;
+	uint64_t until_ns = test_host_now_ns(CLOCK_MONOTONIC) + ns;
 
-	while (now_ns(CLOCK_MONOTONIC) < until_ns)
+	while (test_host_now_ns(CLOCK_MONOTONIC) < until_ns)
 		;
 }
 
 /* As test_host_collect_all(), without sleeping. */
 static bool collect_polling(struct test_host *host, uint64_t *words, unsigned n)
 {
-	uint64_t until_ns = now_ns(CLOCK_MONOTONIC) + 10000 * MS;
+	uint64_t until_ns = test_host_now_ns(CLOCK_MONOTONIC) + 10000 * MS;
 	unsigned got = 0;
 
-	while (got < n && now_ns(CLOCK_MONOTONIC) < until_ns)
+	while (got < n && test_host_now_ns(CLOCK_MONOTONIC) < until_ns)
 		got += test_host_collect(host, 0, 0, words + got, n - got);
 	return got == n;
 }

@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
+
+#include "common/clock.h"
 
 #define KERNEL_LINE_MAX  2047 /* COMMAND_LINE_SIZE of x86, without the NUL */
 #define KERNEL_WORDS_MAX 32u  /* CONFIG_INIT_ENV_ARG_LIMIT */
@@ -87,18 +88,14 @@ static unsigned tsc_khz(void)
 {
 	static unsigned khz;
 #if defined(__x86_64__)
-	struct timespec start, now;
-	uint64_t ticks, ns = 0;
+	uint64_t start_ns, ticks, ns = 0;
 
 	if (khz)
 		return khz;
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	start_ns = clock_ns(CLOCK_MONOTONIC);
 	ticks = __rdtsc();
-	while (ns < 2000000) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		ns = (uint64_t)(now.tv_sec - start.tv_sec) * 1000000000u + (uint64_t)now.tv_nsec -
-		     (uint64_t)start.tv_nsec;
-	}
+	while (ns < 2000000)
+		ns = clock_ns(CLOCK_MONOTONIC) - start_ns;
 	khz = (unsigned)((__rdtsc() - ticks) * 1000000u / ns);
 #endif
 	return khz;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "manager/events.h"
 #include "manager/module.h"
 #include "modules/group/group.h"
@@ -465,22 +466,14 @@ fail:
 	return rc;
 }
 
-static unsigned now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned)(now.tv_sec * 1000 + now.tv_nsec / 1000000);
-}
-
 /* Waits together for all processes that are left; the loop does not turn any more. */
 static void await_all(unsigned timeout_ms)
 {
 	struct nf_instance *instance, *next;
-	unsigned start_ms = now_ms();
+	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
 
 	for (instance = TAILQ_FIRST(&nfs.instances); instance; instance = next) {
-		unsigned spent_ms = now_ms() - start_ms;
+		uint64_t spent_ms = (clock_ns(CLOCK_MONOTONIC) - start_ns) / 1000000;
 
 		next = TAILQ_NEXT(instance, link);
 		instance_await(instance, spent_ms < timeout_ms ? (int)(timeout_ms - spent_ms) : 0);

@@ -2,25 +2,18 @@
 #include "modules/nf/crash.h"
 
 #include <stdio.h>
-#include <time.h>
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
+#include "common/clock.h"
 
 void crash_begin(struct crash *crash)
 {
 	if (!crash->now.time_ns)
-		crash->now.time_ns = now_ns();
+		crash->now.time_ns = clock_ns(CLOCK_REALTIME);
 }
 
 void crash_reclaimed(struct crash *crash, unsigned lost_pkts)
 {
-	crash->now.reclaim_ns = now_ns() - crash->now.time_ns;
+	crash->now.reclaim_ns = clock_ns(CLOCK_REALTIME) - crash->now.time_ns;
 	crash->now.lost_pkts = lost_pkts;
 }
 

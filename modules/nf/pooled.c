@@ -4,22 +4,14 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "modules/guest/hotplug.h"
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 unsigned pooled_pause_ms(const struct pooled *pooled)
 {
-	return (unsigned)((now_ns() - pooled->left_ns) / 1000000u);
+	return (unsigned)((clock_ns(CLOCK_MONOTONIC) - pooled->left_ns) / 1000000u);
 }
 
 /* ---- taking ---------------------------------------------------------------------------------- */
@@ -109,7 +101,7 @@ static void next_loading(void *arg, struct spare *next)
 		return; /* the next one gives up in time */
 	}
 	pooled->left = true;
-	pooled->left_ns = now_ns();
+	pooled->left_ns = clock_ns(CLOCK_MONOTONIC);
 	pooled->hooks->leaving(pooled->taker.options.owner);
 }
 

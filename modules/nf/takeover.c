@@ -6,10 +6,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "abi/socket.h"
+#include "common/clock.h"
 #include "manager/events.h"
 #include "manager/module.h"
 #include "modules/nf/instance_parts.h"
@@ -33,14 +33,6 @@ static void enter(struct nf_instance *instance, enum takeover_phase phase, unsig
 		event_del(instance->takeover.timer);
 	else
 		event_add(instance->takeover.timer, &timeout);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* ---- who is who ------------------------------------------------------------------------------ */
@@ -148,7 +140,7 @@ static void loaded(struct nf_instance *instance, uint64_t refused)
 	instance_tell(instance, "nf-state",
 		"%llu bytes of state handed over; its packets waited %.1f ms",
 		(unsigned long long)instance->takeover.state_bytes,
-		(double)(now_ns() - instance->takeover.moved_ns) / 1e6);
+		(double)(clock_ns(CLOCK_MONOTONIC) - instance->takeover.moved_ns) / 1e6);
 	release(instance);
 	probation_begin(instance);
 }
@@ -214,7 +206,7 @@ static void move(struct nf_instance *instance)
 			"begins without its predecessor's state: a guest cannot hand it over");
 	engine_nf_replace(engine_of(instance), session_nf(old->session),
 		session_nf(instance->session), takeover->held);
-	takeover->moved_ns = now_ns();
+	takeover->moved_ns = clock_ns(CLOCK_MONOTONIC);
 	takeover->left = UINT32_MAX;
 	takeover->waited_ms = 0;
 	enter(instance, TAKEOVER_MOVING, instance_times.patience_ms);

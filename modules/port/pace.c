@@ -5,6 +5,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "modules/port/driver.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -14,8 +15,9 @@
 
 int pace_open(struct pace *pace, uint64_t rate, uint64_t delay_ns)
 {
-	*pace = (struct pace){
-		.rate = rate, .start_ns = pace_now_ns() + delay_ns, .due_ns = PACE_NEVER};
+	*pace = (struct pace){.rate = rate,
+		.start_ns = clock_ns(CLOCK_MONOTONIC) + delay_ns,
+		.due_ns = PACE_NEVER};
 	pace->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (pace->fd < 0)
 		return -errno;
@@ -65,7 +67,7 @@ unsigned pace_allow(struct pace *pace, unsigned max)
 
 	if (pace->rate == 0 && pace->start_ns == 0)
 		return max;
-	now_ns = pace_now_ns();
+	now_ns = clock_ns(CLOCK_MONOTONIC);
 	if (now_ns < pace->start_ns)
 		return 0;
 	if (pace->rate == 0) {

@@ -8,7 +8,6 @@
 #define NETVM_MODULES_PORT_PACE_H
 
 #include <stdint.h>
-#include <time.h>
 
 #define PACE_NEVER UINT64_MAX
 
@@ -37,13 +36,5 @@ static inline void pace_sent(struct pace *pace, unsigned n)
 
 /* Let the timer fire at that moment (CLOCK_MONOTONIC); a system call only when it changes. */
 void pace_sleep_until(struct pace *pace, uint64_t due_ns);
-
-static inline uint64_t pace_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 #endif

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "modules/port/driver.h"
 #include "modules/port/iface.h"
 #include "modules/port/pace.h"
@@ -121,7 +122,7 @@ static unsigned pcap_rx(struct port_queue *queue, uint64_t *words, unsigned max)
 {
 	struct pcap_port *pcap = queue->driver;
 	struct buffer_pool *pool = queue->cache->pool;
-	uint64_t now_ns = pcap->options.pace ? pace_now_ns() : 0;
+	uint64_t now_ns = pcap->options.pace ? clock_ns(CLOCK_MONOTONIC) : 0;
 	unsigned n = 0;
 
 	max = pcap->n_bytes ? pace_allow(&pcap->timer, max) : max;

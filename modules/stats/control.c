@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
 #include <event2/event.h>
 
+#include "common/clock.h"
 #include "engine/engine.h"
 #include "manager/events.h"
 #include "manager/module.h"
@@ -21,14 +21,6 @@
 
 static const struct manager *manager;
 static uint64_t started_ns;
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static json_t *number(uint64_t value)
 {

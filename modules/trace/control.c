@@ -4,10 +4,10 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <event2/event.h>
 
+#include "common/clock.h"
 #include "engine/trace.h"
 #include "manager/module.h"
 #include "manager/schema_types.h"
@@ -25,14 +25,6 @@ static struct {
 	struct event *timer;         /* pending while one is on */
 	uint64_t deadline_ns;
 } self;
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- the end --------------------------------------------------------------------------------- */
 

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+
 #define PATIENCE_S 200
 
 /* ---- waiting and failing --------------------------------------------------------------------- */
@@ -33,24 +35,18 @@ void must(bool truth, const char *format, ...)
 	_exit(1);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 struct patience patience(const char *what)
 {
-	return (struct patience){now_ns() + PATIENCE_S * UINT64_C(1000000000), what};
+	return (struct patience){
+		clock_ns(CLOCK_MONOTONIC) + PATIENCE_S * UINT64_C(1000000000), what};
 }
 
 void patience_wait(struct patience *patience)
 {
 	const struct timespec moment = {0, 200000};
 
-	must(now_ns() < patience->until_ns, "no end of waiting for %s", patience->what);
+	must(clock_ns(CLOCK_MONOTONIC) < patience->until_ns, "no end of waiting for %s",
+		patience->what);
 	nanosleep(&moment, NULL);
 }
 

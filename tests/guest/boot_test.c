@@ -18,7 +18,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 #include <cmocka.h>
@@ -33,14 +32,6 @@
 static char *image_tool, *nf_path, *program;
 static char folder[] = /* also the working directory: all names below are in it */
 	"/tmp/netvm-guest-XXXXXX";
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- programs ------------------------------------------------------------------------------ */
 
@@ -77,11 +68,11 @@ static const char *read_file(const char *name)
 /* The exit status; whoever does not end in time is killed and fails the test. */
 static int wait_for_end(pid_t pid)
 {
-	uint64_t deadline_ns = now_ns() + PATIENCE_NS;
+	uint64_t deadline_ns = test_host_now_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
 	int status;
 
 	while (waitpid(pid, &status, WNOHANG) == 0) {
-		if (now_ns() > deadline_ns) {
+		if (test_host_now_ns(CLOCK_MONOTONIC) > deadline_ns) {
 			kill(pid, SIGKILL);
 			waitpid(pid, &status, 0);
 			fail_msg("no end in time; log: %s", read_file("log"));
@@ -93,10 +84,11 @@ static int wait_for_end(pid_t pid)
 
 static void wait_for_ready(struct test_host *host, pid_t pid)
 {
-	uint64_t deadline_ns = now_ns() + PATIENCE_NS;
+	uint64_t deadline_ns = test_host_now_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
 
 	while (__atomic_load_n(&host->channel->state, __ATOMIC_ACQUIRE) != NETVM_STATE_READY) {
-		if (now_ns() > deadline_ns || waitpid(pid, NULL, WNOHANG) != 0)
+		if (test_host_now_ns(CLOCK_MONOTONIC) > deadline_ns ||
+			waitpid(pid, NULL, WNOHANG) != 0)
 			fail_msg("the NF did not attach; log: %s", read_file("log"));
 		usleep(1000);
 	}
@@ -144,11 +136,12 @@ static void pass_packets(struct test_host *host)
 /* The emulated guest sees this machine's time stamp counter. */
 static unsigned tsc_khz(void)
 {
-	uint64_t start_ns = now_ns(), start = __rdtsc();
+	uint64_t start_ns = test_host_now_ns(CLOCK_MONOTONIC), start = __rdtsc();
 
-	while (now_ns() < start_ns + 5000000)
+	while (test_host_now_ns(CLOCK_MONOTONIC) < start_ns + 5000000)
 		;
-	return (unsigned)((__rdtsc() - start) * 1000000u / (now_ns() - start_ns));
+	return (unsigned)((__rdtsc() - start) * 1000000u /
+			  (test_host_now_ns(CLOCK_MONOTONIC) - start_ns));
 }
 
 /* Boots with these words on the kernel's line and these on QEMU's, up to a NULL. */
@@ -236,7 +229,7 @@ static void guest_end(struct test_host *host, const int connection[3])
 static void packets_pass_through_a_guest(void **state)
 {
 	const struct test_host_options options = {.guest = true};
-	uint64_t start_ns = now_ns();
+	uint64_t start_ns = test_host_now_ns(CLOCK_MONOTONIC);
 	struct test_host *host;
 	int connection[3];
 	pid_t qemu;
@@ -249,7 +242,7 @@ static void packets_pass_through_a_guest(void **state)
 	assert_string_equal(host->hello.name, "guest-nf");
 	pass_packets(host);
 	print_message("%u packets through a guest %.1f s after its start\n", ROUNDS * BURST,
-		(double)(now_ns() - start_ns) / 1e9);
+		(double)(test_host_now_ns(CLOCK_MONOTONIC) - start_ns) / 1e9);
 	test_host_control(host, NETVM_CONTROL_STOP);
 	assert_int_equal(wait_for_end(qemu), 0);
 	assert_int_equal(host->channel->state, NETVM_STATE_GONE);
