@@ -45,7 +45,7 @@ static const struct wrong cases[] = {
 	/* wrong types, missing fields */
 	{NULL, "[]", "EINVAL", "", "a list is not a document", "a map of sections"},
 	{NULL, "", "EINVAL", "", "the document is empty", "{} is the document"},
-	{NULL, "# nothing but a remark", "EINVAL", "", "the document is empty",
+	{NULL, "# nothing but a {remark}", "EINVAL", "", "the document is empty",
 		"{} is the document"},
 	{NULL, "ports: 3", "EINVAL", "ports", "a number", "a map of names"},
 	{NULL, "ports: {lan: 3}", "EINVAL", "ports.lan", "a number", "a map of fields"},

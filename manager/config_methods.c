@@ -83,15 +83,6 @@ static int config_get(
 
 /* ---- check, diff, apply ---------------------------------------------------------------------- */
 
-/* More likely what a failed program did not write than a wish to remove everything. */
-static int check_content(const char *text, const json_t *document, struct error *error)
-{
-	if (!json_is_object(document) || json_object_size(document) > 0 || strchr(text, '{'))
-		return 0;
-	return error_set(error, EINVAL, "", "{} is the document that removes everything",
-		"the document is empty");
-}
-
 /* The parameter `document`: as it is, or parsed. New reference. */
 static int read_document(const json_t *params, json_t **document, struct error *error)
 {
@@ -104,11 +95,10 @@ static int read_document(const json_t *params, json_t **document, struct error *
 		return 0;
 	}
 	rc = yaml_parse(text, json_string_length(given), document, error);
-	if (rc)
-		return rc;
-	rc = check_content(text, *document, error);
-	if (rc)
-		json_decref(*document);
+	/* More likely what a failed program did not write than a wish to remove everything. */
+	if (rc == 0 && json_is_null(*document))
+		rc = error_set(error, EINVAL, "", "{} is the document that removes everything",
+			"the document is empty");
 	return rc;
 }
 

@@ -97,11 +97,16 @@ static void set_paths(struct daemon *daemon)
 /* A daemon that was never told anything starts with nothing. */
 static int load_saved(struct daemon *daemon, struct error *error)
 {
+	int rc;
+
 	if (!daemon->options->config && access(daemon->save_path, F_OK) != 0) {
 		daemon->document = json_object();
 		return 0;
 	}
-	return yaml_load(daemon->save_path, &daemon->document, error);
+	rc = yaml_load(daemon->save_path, &daemon->document, error);
+	if (rc == 0 && json_is_null(daemon->document))
+		daemon->document = json_object();
+	return rc;
 }
 
 /* Puts "FILE:LINE: " in front when the error is about a place in the document. */

@@ -194,7 +194,7 @@ static int read_stream(struct reader *reader, json_t **value)
 	if (rc)
 		return rc;
 	if (reader->event.type == YAML_STREAM_END_EVENT) {
-		*value = json_object();
+		*value = json_null();
 		return 0;
 	}
 	rc = next_event(reader); /* behind the start of the document */

@@ -20,7 +20,7 @@
 #define YAML_DEPTH_MAX 16
 
 /*
- * Parse a text. An empty one is an empty map. Returns 0 with a new reference in *value, or -E2BIG
+ * Parse a text. One without a value is null. Returns 0 with a new reference in *value, or -E2BIG
  * (longer than YAML_BYTES_MAX), -EINVAL, -EEXIST (duplicate key); error->path is "LINE:COLUMN".
  */
 int yaml_parse(const char *text, size_t length, json_t **value, struct error *error);
