@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "modules/guest/agent.h"
+#include "modules/guest/testing/qemu.h"
 
 static char path[64];
 static struct event_base *base;
@@ -41,17 +41,6 @@ static void broken(void *arg)
 	n_broken++;
 }
 
-static int dial(void)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	strcpy(address.sun_path, path);
-	assert_return_code(connect(fd, (struct sockaddr *)&address, sizeof(address)), errno);
-	event_base_loop(base, EVLOOP_NONBLOCK);
-	return fd;
-}
-
 static int setup(void **state)
 {
 	const struct agent_options options = {
@@ -66,7 +55,7 @@ static int setup(void **state)
 	made.base = base = event_base_new();
 	assert_int_equal(agent_open(&made, &agent, &error), 0);
 	assert_int_equal(agent_run(agent, "fw", "fw", NULL), -ENOTCONN);
-	guest = dial();
+	guest = fake_qemu_dial(base, path);
 	return 0;
 }
 
@@ -146,7 +135,7 @@ static void test_talking_on(void **state)
 	say("READY\nREADY\n");
 	assert_int_equal(n_ready, 1);
 	memset(text, 'x', sizeof(text));
-	while (send(guest, text, sizeof(text), MSG_NOSIGNAL) > 0)
+	while (send(guest, text, sizeof(text), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
 		event_base_loop(base, EVLOOP_NONBLOCK);
 	assert_int_equal(errno, EAGAIN);
 	assert_int_equal(n_ready, 1);
@@ -164,7 +153,7 @@ static void test_the_end(void **state)
 static void test_only_one_and_only_its_qemu(void **state)
 {
 	char byte;
-	int other = dial();
+	int other = fake_qemu_dial(base, path);
 
 	(void)state;
 	assert_int_equal(recv(other, &byte, 1, MSG_DONTWAIT), 0);
@@ -174,7 +163,7 @@ static void test_only_one_and_only_its_qemu(void **state)
 	close(guest);
 	event_base_loop(base, EVLOOP_NONBLOCK);
 	is_allowed = false;
-	guest = dial();
+	guest = fake_qemu_dial(base, path);
 	assert_int_equal(recv(guest, &byte, 1, MSG_DONTWAIT), 0);
 }
 

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "modules/guest/bell.h"
+#include "modules/guest/testing/qemu.h"
 
 static char folder[] = "/tmp/netvm-bell-test.XXXXXX";
 static char path[64];
@@ -26,17 +26,6 @@ static bool allowed(void *arg, const struct peer *peer)
 	assert_ptr_equal(arg, &welcome);
 	assert_int_equal(peer->pid, getpid());
 	return welcome;
-}
-
-static int dial(void)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	strcpy(address.sun_path, path);
-	assert_return_code(connect(fd, (struct sockaddr *)&address, sizeof(address)), errno);
-	event_base_loop(base, EVLOOP_NONBLOCK);
-	return fd;
 }
 
 static int bell_start(void **state)
@@ -67,7 +56,7 @@ static bool is_over(int fd)
 
 static void test_rings(void **state)
 {
-	int qemu = dial();
+	int qemu = fake_qemu_dial(base, path);
 	char byte = 0;
 
 	(void)state;
@@ -79,7 +68,7 @@ static void test_rings(void **state)
 
 static void test_a_guest_that_never_reads_blocks_nobody(void **state)
 {
-	int qemu = dial();
+	int qemu = fake_qemu_dial(base, path);
 	unsigned n = 0;
 
 	(void)state;
@@ -96,7 +85,7 @@ static void test_strangers(void **state)
 
 	(void)state;
 	welcome = false;
-	stranger = dial();
+	stranger = fake_qemu_dial(base, path);
 	assert_true(is_over(stranger));
 	assert_int_equal(bell.fd, -1);
 	close(stranger);
@@ -104,13 +93,13 @@ static void test_strangers(void **state)
 
 static void test_one_at_a_time(void **state)
 {
-	int first = dial(), second = dial(), third;
+	int first = fake_qemu_dial(base, path), second = fake_qemu_dial(base, path), third;
 
 	(void)state;
 	assert_true(is_over(second));
 	assert_false(is_over(first));
 	close(first);
-	third = dial();
+	third = fake_qemu_dial(base, path);
 	assert_false(is_over(third));
 	assert_int_equal(write(bell.fd, "x", 1), 1);
 	close(second);
@@ -125,7 +114,7 @@ static void test_last_words(void **state)
 	(void)state;
 	bell_words(&bell, text, sizeof(text));
 	assert_string_equal(text, "");
-	qemu = dial();
+	qemu = fake_qemu_dial(base, path);
 	bell_words(&bell, text, sizeof(text));
 	assert_string_equal(text, "");
 	assert_int_equal(write(qemu, "3\n", 2), 2);

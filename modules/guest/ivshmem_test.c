@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "modules/guest/ivshmem.h"
+#include "modules/guest/testing/qemu.h"
 
 #define MEMORY_BYTES 65536
 #define VECTORS      3
@@ -88,32 +89,12 @@ static int teardown(void **state)
 
 /* ---- a fake QEMU ----------------------------------------------------------------------------- */
 
-static int dial(void)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	strcpy(address.sun_path, path);
-	assert_return_code(connect(fd, (struct sockaddr *)&address, sizeof(address)), errno);
-	event_base_loop(base, EVLOOP_NONBLOCK);
-	return fd;
-}
-
 /* One message as QEMU reads it; -1 without a descriptor. 0 at the end of the connection. */
 static ssize_t hear(int socket, int64_t *value, int *fd)
 {
-	char control[CMSG_SPACE(sizeof(int))];
 	uint64_t word = 0;
-	struct iovec part = {&word, sizeof(word)};
-	struct msghdr header = {.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = fake_qemu_hear(socket, &word, sizeof(word), fd);
 
-	*fd = -1;
-	if (n > 0 && CMSG_FIRSTHDR(&header))
-		memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&header)), sizeof(*fd));
 	*value = (int64_t)le64toh(word);
 	return n;
 }
@@ -153,7 +134,7 @@ static void expect_all(int socket, int *memory, int bells[VECTORS])
 
 static void test_messages(void **state)
 {
-	int qemu = dial(), memory, bells[VECTORS];
+	int qemu = fake_qemu_dial(base, path), memory, bells[VECTORS];
 	struct stat st;
 	uint64_t count;
 
@@ -177,13 +158,13 @@ static void test_messages(void **state)
 
 static void test_end_and_next(void **state)
 {
-	int memory, bells[VECTORS], qemu = dial();
+	int memory, bells[VECTORS], qemu = fake_qemu_dial(base, path);
 
 	(void)state;
 	close(qemu);
 	event_base_loop(base, EVLOOP_ONCE);
 	assert_int_equal(n_gone, 1);
-	qemu = dial();
+	qemu = fake_qemu_dial(base, path);
 	expect_all(qemu, &memory, bells);
 	assert_int_equal(n_connected, 2);
 	close(memory);
@@ -194,7 +175,7 @@ static void test_end_and_next(void **state)
 
 static void test_one_at_a_time(void **state)
 {
-	int first = dial(), second = dial();
+	int first = fake_qemu_dial(base, path), second = fake_qemu_dial(base, path);
 
 	(void)state;
 	assert_true(is_turned_away(second));
@@ -210,7 +191,7 @@ static void test_strangers_get_nothing(void **state)
 
 	(void)state;
 	allow = false;
-	qemu = dial();
+	qemu = fake_qemu_dial(base, path);
 	assert_true(is_turned_away(qemu));
 	assert_int_equal(n_connected, 0);
 	close(qemu);
@@ -219,7 +200,7 @@ static void test_strangers_get_nothing(void **state)
 /* It has nothing to say: words, and descriptors that would stay in the daemon, end it. */
 static void test_talkers_are_hung_up_on(void **state)
 {
-	int qemu = dial();
+	int qemu = fake_qemu_dial(base, path);
 	uint64_t word = 1;
 
 	(void)state;
@@ -239,7 +220,7 @@ static void test_path_taken_over(void **state)
 	(void)state;
 	assert_int_equal(ivshmem_open(&options, &device, &error), 0);
 	ivshmem_close(old);
-	qemu = dial();
+	qemu = fake_qemu_dial(base, path);
 	assert_int_equal(n_connected, 1);
 	close(qemu);
 }

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -20,6 +19,7 @@
 #include "modules/guest/hotplug.h"
 #include "modules/guest/listener.h"
 #include "modules/guest/monitor.h"
+#include "modules/guest/testing/qemu.h"
 
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\n{\"return\": {}}\n"
 #define LONG_MS  30000
@@ -116,16 +116,12 @@ static int teardown(void **state)
 /* The command that was sent last, its id and its descriptor, which the caller closes. */
 static json_int_t heard(const char *command, const char *part, int *fd)
 {
-	char text[1024] = "", control[CMSG_SPACE(sizeof(int))];
-	struct iovec data = {text, sizeof(text) - 1};
-	struct msghdr header = {.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
+	char text[1024] = "";
 	json_t *object;
 	json_int_t id;
+	int given;
 
-	assert_true(recvmsg(qemu, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) > 0);
+	assert_true(fake_qemu_hear(qemu, text, sizeof(text) - 1, &given) > 0);
 	object = json_loads(text, 0, NULL);
 	assert_string_equal(json_string_value(json_object_get(object, "execute")), command);
 	if (part && !strstr(text, part))
@@ -133,7 +129,7 @@ static json_int_t heard(const char *command, const char *part, int *fd)
 	id = json_integer_value(json_object_get(object, "id"));
 	json_decref(object);
 	if (fd)
-		memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&header)), sizeof(*fd));
+		*fd = given;
 	return id;
 }
 

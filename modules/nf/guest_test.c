@@ -19,6 +19,7 @@
 
 #include "abi/guest.h"
 #include "modules/guest/listener.h"
+#include "modules/guest/testing/qemu.h"
 #include "modules/nf/instance.h"
 #include "modules/nf/testing/client.h"
 #include "modules/nf/testing/fake.h"
@@ -36,30 +37,17 @@ struct machine {
 
 static int dial(const char *name, const char *device)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char path[108];
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%.60s/guest/%s.%s", rig_run_dir, name,
-		device);
-	assert_return_code(connect(fd, (struct sockaddr *)&address, sizeof(address)), errno);
-	event_base_loop(rig_manager.base, EVLOOP_NONBLOCK);
-	return fd;
+	snprintf(path, sizeof(path), "%.60s/guest/%s.%s", rig_run_dir, name, device);
+	return fake_qemu_dial(rig_manager.base, path);
 }
 
 static int64_t hear(int socket, int *fd)
 {
-	char control[CMSG_SPACE(sizeof(int))];
 	uint64_t word = 0;
-	struct iovec part = {&word, sizeof(word)};
-	struct msghdr header = {.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
 
-	assert_int_equal(recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC), sizeof(word));
-	*fd = -1;
-	if (CMSG_FIRSTHDR(&header))
-		memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&header)), sizeof(*fd));
+	assert_int_equal(fake_qemu_hear(socket, &word, sizeof(word), fd), sizeof(word));
 	return (int64_t)le64toh(word);
 }
 
