@@ -2,6 +2,7 @@
  * What a caller can get wrong, over the real store, RPC and server: each is a clear error with
  * code, path, message and hint; nothing changed, nothing leaked.
  */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -202,6 +203,19 @@ static void check_error(const struct wrong *wrong, const json_t *error)
 		free(text);
 	}
 	assert_true(good);
+}
+
+/* Descriptors this process has open. */
+static int count_fds(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	int n = 0;
+
+	assert_non_null(folder);
+	while (readdir(folder))
+		n++;
+	closedir(folder);
+	return n;
 }
 
 static void each_is_an_error_and_changes_nothing(void **state)

@@ -22,20 +22,6 @@
 
 #define PORTS "ports: {lan: {spec: 'fake:lan'}, wan: {spec: 'fake:wan', mtu: 1400}}\n"
 
-static int start(void **state)
-{
-	(void)state;
-	daemon_start(0);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	daemon_stop();
-	return 0;
-}
-
 /* {"op path", ...} of a list of changes. */
 static void assert_changes(json_t *result, const char *const *wanted)
 {
@@ -125,9 +111,19 @@ static void the_default_group_can_be_set(void **state)
 	json_decref(group);
 }
 
+/* Takes over the text. */
+static void assert_runs(char *wanted)
+{
+	char *text = running_document();
+
+	assert_string_equal(text, wanted);
+	free(text);
+	free(wanted);
+}
+
 static void rollback_goes_one_step_back(void **state)
 {
-	char *before, *after;
+	char *before;
 
 	(void)state;
 	apply(PORTS);
@@ -135,18 +131,15 @@ static void rollback_goes_one_step_back(void **state)
 	apply("{}\n");
 	assert_int_equal(fake.n_ports, 0);
 	json_decref(call("config.rollback", "{}"));
-	after = running_document();
-	assert_string_equal(after, before);
+	assert_runs(before);
 	assert_int_equal(fake.n_ports, 2);
 	json_decref(call_error("config.rollback", "{}"));
-	free(before);
-	free(after);
 }
 
 /* As if it had never been: also the way back. */
 static void what_was_undone_is_no_step(void **state)
 {
-	char *before, *after;
+	char *before;
 
 	(void)state;
 	apply(PORTS);
@@ -158,11 +151,8 @@ static void what_was_undone_is_no_step(void **state)
 	json_decref(call("config.rollback", "{}"));
 	assert_int_equal(fake.n_ports, 0);
 	json_decref(call("config.rollback", "{}"));
-	after = running_document();
-	assert_string_equal(after, before);
+	assert_runs(before);
 	json_decref(call_error("config.rollback", "{}"));
-	free(before);
-	free(after);
 }
 
 static void an_empty_section_goes(void **state)
@@ -189,12 +179,17 @@ static void assert_error_says(json_t *error, const char *wanted)
 	json_decref(error);
 }
 
-static void what_is_not_confirmed_goes_back(void **state)
+static void apply_for_a_second(void)
 {
-	(void)state;
 	json_decref(call("config.apply",
 		"{'document': {'ports': {'lan': {'spec': 'fake:lan'}}}, 'confirm_s': 1}"));
 	assert_int_equal(fake.n_ports, 1);
+}
+
+static void what_is_not_confirmed_goes_back(void **state)
+{
+	(void)state;
+	apply_for_a_second();
 	json_decref(call_error("config.save", "{}"));
 	json_decref(call_error("config.apply", "{'document': {}}"));
 	while (fake.n_ports == 1)
@@ -221,8 +216,7 @@ static void what_cannot_go_back_can_still_be_confirmed(void **state)
 	uint64_t n_events;
 
 	(void)state;
-	json_decref(call("config.apply",
-		"{'document': {'ports': {'lan': {'spec': 'fake:lan'}}}, 'confirm_s': 1}"));
+	apply_for_a_second();
 	fake.steer_fails = true;
 	n_events = events_next();
 	while (events_next() < n_events + 2) /* not confirmed in time; cannot go back */
@@ -250,8 +244,7 @@ static void what_cannot_be_taken_back_is_tried_again(void **state)
 static void what_is_confirmed_stays(void **state)
 {
 	(void)state;
-	json_decref(call("config.apply",
-		"{'document': {'ports': {'lan': {'spec': 'fake:lan'}}}, 'confirm_s': 1}"));
+	apply_for_a_second();
 	json_decref(call("config.confirm", "{}"));
 	assert_error_says(call_error("config.confirm", "{}"), "no change waits");
 	json_decref(call("config.save", "{}"));
@@ -328,24 +321,22 @@ static void statistics_have_all_parts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(differences_are_by_field, start, stop),
-		cmocka_unit_test_setup_teardown(wording_is_no_change, start, stop),
-		cmocka_unit_test_setup_teardown(patches_merge, start, stop),
-		cmocka_unit_test_setup_teardown(the_default_group_can_be_set, start, stop),
-		cmocka_unit_test_setup_teardown(rollback_goes_one_step_back, start, stop),
-		cmocka_unit_test_setup_teardown(what_was_undone_is_no_step, start, stop),
-		cmocka_unit_test_setup_teardown(an_empty_section_goes, start, stop),
-		cmocka_unit_test_setup_teardown(what_is_not_confirmed_goes_back, start, stop),
+		daemon_test(differences_are_by_field),
+		daemon_test(wording_is_no_change),
+		daemon_test(patches_merge),
+		daemon_test(the_default_group_can_be_set),
+		daemon_test(rollback_goes_one_step_back),
+		daemon_test(what_was_undone_is_no_step),
+		daemon_test(an_empty_section_goes),
+		daemon_test(what_is_not_confirmed_goes_back),
 		cmocka_unit_test(a_call_may_take_longer_than_callers_may),
-		cmocka_unit_test_setup_teardown(
-			what_cannot_go_back_can_still_be_confirmed, start, stop),
-		cmocka_unit_test_setup_teardown(
-			what_cannot_be_taken_back_is_tried_again, start, stop),
-		cmocka_unit_test_setup_teardown(what_is_confirmed_stays, start, stop),
-		cmocka_unit_test_setup_teardown(what_is_saved_reads_the_same, start, stop),
-		cmocka_unit_test_setup_teardown(state_can_be_locked_once, start, stop),
-		cmocka_unit_test_setup_teardown(the_schema_has_all_sections, start, stop),
-		cmocka_unit_test_setup_teardown(statistics_have_all_parts, start, stop),
+		daemon_test(what_cannot_go_back_can_still_be_confirmed),
+		daemon_test(what_cannot_be_taken_back_is_tried_again),
+		daemon_test(what_is_confirmed_stays),
+		daemon_test(what_is_saved_reads_the_same),
+		daemon_test(state_can_be_locked_once),
+		daemon_test(the_schema_has_all_sections),
+		daemon_test(statistics_have_all_parts),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

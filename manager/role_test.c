@@ -42,13 +42,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	daemon_stop();
-	return 0;
-}
-
 static const struct {
 	const char *what;
 	struct caller caller;
@@ -250,12 +243,13 @@ static void test_wrong_sections(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_callers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_taken_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_methods, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_all_methods_say_their_role, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_nf_sees_its_group, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_wrong_sections, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_callers, setup, daemon_teardown),
+		cmocka_unit_test_setup_teardown(test_taken_back, setup, daemon_teardown),
+		cmocka_unit_test_setup_teardown(test_methods, setup, daemon_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_all_methods_say_their_role, setup, daemon_teardown),
+		cmocka_unit_test_setup_teardown(test_nf_sees_its_group, setup, daemon_teardown),
+		cmocka_unit_test_setup_teardown(test_wrong_sections, setup, daemon_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

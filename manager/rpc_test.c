@@ -20,24 +20,10 @@
 #include "manager/server.h"
 #include "manager/testing/daemon.h"
 
-static int start(void **state)
-{
-	(void)state;
-	daemon_start(0);
-	return 0;
-}
-
 static int start_impatient(void **state)
 {
 	(void)state;
 	daemon_start(20);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	daemon_stop();
 	return 0;
 }
 
@@ -473,26 +459,27 @@ static void strangers_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(ids_are_echoed, start, stop),
-		cmocka_unit_test_setup_teardown(wrong_calls_are_refused, start, stop),
-		cmocka_unit_test_setup_teardown(unknown_methods_get_a_hint, start, stop),
-		cmocka_unit_test_setup_teardown(batches_are_answered_together, start, stop),
-		cmocka_unit_test_setup_teardown(batches_have_bounded_results, start, stop),
-		cmocka_unit_test_setup_teardown(notifications_are_not_answered, start, stop),
-		cmocka_unit_test_setup_teardown(long_lines_are_refused, start, stop),
-		cmocka_unit_test_setup_teardown(half_requests_time_out, start_impatient, stop),
-		cmocka_unit_test_setup_teardown(half_requests_end_with_the_caller, start, stop),
-		cmocka_unit_test_setup_teardown(callers_may_close_their_side_first, start, stop),
-		cmocka_unit_test_setup_teardown(too_many_connections_are_refused, start, stop),
-		cmocka_unit_test_setup_teardown(events_are_waited_for, start, stop),
-		cmocka_unit_test_setup_teardown(events_are_one_line, start, stop),
-		cmocka_unit_test_setup_teardown(waiting_ends_in_time, start, stop),
-		cmocka_unit_test_setup_teardown(callers_may_hang_up_while_waiting, start, stop),
-		cmocka_unit_test_setup_teardown(many_calls_in_one_write, start, stop),
-		cmocka_unit_test_setup_teardown(who_calls_much_keeps_nobody_waiting, start, stop),
-		cmocka_unit_test_setup_teardown(one_socket_has_one_daemon, start, stop),
-		cmocka_unit_test_setup_teardown(a_dead_daemons_socket_is_replaced, start, stop),
-		cmocka_unit_test_setup_teardown(strangers_are_refused, start, stop),
+		daemon_test(ids_are_echoed),
+		daemon_test(wrong_calls_are_refused),
+		daemon_test(unknown_methods_get_a_hint),
+		daemon_test(batches_are_answered_together),
+		daemon_test(batches_have_bounded_results),
+		daemon_test(notifications_are_not_answered),
+		daemon_test(long_lines_are_refused),
+		cmocka_unit_test_setup_teardown(
+			half_requests_time_out, start_impatient, daemon_teardown),
+		daemon_test(half_requests_end_with_the_caller),
+		daemon_test(callers_may_close_their_side_first),
+		daemon_test(too_many_connections_are_refused),
+		daemon_test(events_are_waited_for),
+		daemon_test(events_are_one_line),
+		daemon_test(waiting_ends_in_time),
+		daemon_test(callers_may_hang_up_while_waiting),
+		daemon_test(many_calls_in_one_write),
+		daemon_test(who_calls_much_keeps_nobody_waiting),
+		daemon_test(one_socket_has_one_daemon),
+		daemon_test(a_dead_daemons_socket_is_replaced),
+		daemon_test(strangers_are_refused),
 	};
 
 	return cmocka_run_group_tests_name("rpc", tests, NULL, NULL);

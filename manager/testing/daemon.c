@@ -1,7 +1,6 @@
 /* A daemon for tests: see daemon.h. */
 #include "manager/testing/daemon.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,6 +56,7 @@ void daemon_start(unsigned timeout_ms)
 
 void daemon_stop(void)
 {
+	fake_obey();
 	close(client);
 	server_close(server);
 	store_fini(PHASE_STOP);
@@ -70,6 +70,20 @@ void daemon_stop(void)
 	assert_int_equal(fake.n_pools, 0);
 	assert_int_equal(fake.n_attached, 0);
 	assert_int_equal(fake.n_services, 0);
+}
+
+int daemon_setup(void **state)
+{
+	(void)state;
+	daemon_start(0);
+	return 0;
+}
+
+int daemon_teardown(void **state)
+{
+	(void)state;
+	daemon_stop();
+	return 0;
 }
 
 struct event_base *daemon_base(void)
@@ -229,16 +243,4 @@ char *running_document(void)
 
 	json_decref(document);
 	return text;
-}
-
-int count_fds(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(folder);
-	while (readdir(folder))
-		n++;
-	closedir(folder);
-	return n;
 }

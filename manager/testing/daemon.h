@@ -15,6 +15,12 @@ struct event_base;
 void daemon_start(unsigned timeout_ms);
 void daemon_stop(void);
 
+/* A test between the two. */
+#define daemon_test(function)                                                                      \
+	cmocka_unit_test_setup_teardown(function, daemon_setup, daemon_teardown)
+int daemon_setup(void **state);
+int daemon_teardown(void **state);
+
 struct event_base *daemon_base(void);
 const char *daemon_dir(void); /* a fresh folder, removed by daemon_stop() */
 
@@ -41,8 +47,5 @@ json_t *apply_error(const char *yaml);
 
 /* What config.get says, as text in a canonical order. Caller frees. */
 char *running_document(void);
-
-/* Descriptors this process has open. */
-int count_fds(void);
 
 #endif

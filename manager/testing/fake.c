@@ -181,6 +181,13 @@ void engine_worker_info(struct engine *engine, unsigned worker, struct worker_in
 	*info = (struct worker_info){.cpu = -1, .turns = 3};
 }
 
+void fake_obey(void)
+{
+	fake.steer_fails = fake.mtu_fails = fake.link_down = fake.trace_done = false;
+	fake.steer_ms = 0;
+	fake.trace_fill = NULL;
+}
+
 void fake_reset(void)
 {
 	free(fake.programs);

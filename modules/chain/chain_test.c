@@ -16,21 +16,6 @@
 	"ports: {lan: {spec: 'fake:lan'}, wan: {spec: 'fake:wan'}, dmz: {spec: 'fake:dmz'}}\n"     \
 	"nfs: {fw1: {service: fw}, fw2: {service: fw}, ids: {}, dpi: {}}\n"
 
-static int start(void **state)
-{
-	(void)state;
-	daemon_start(0);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	fake.steer_fails = false;
-	daemon_stop();
-	return 0;
-}
-
 static void directions_follow_reverse(void **state)
 {
 	(void)state;
@@ -233,18 +218,17 @@ static void a_refused_steering_changes_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(directions_follow_reverse, start, stop),
-		cmocka_unit_test_setup_teardown(failure_modes_reach_the_engine, start, stop),
-		cmocka_unit_test_setup_teardown(default_chains_take_their_ports, start, stop),
-		cmocka_unit_test_setup_teardown(chains_of_flows_are_not_default, start, stop),
-		cmocka_unit_test_setup_teardown(flows_match_and_replies_are_mirrored, start, stop),
-		cmocka_unit_test_setup_teardown(flows_may_go_one_way, start, stop),
-		cmocka_unit_test_setup_teardown(flows_may_drop_or_leave_by_a_port, start, stop),
-		cmocka_unit_test_setup_teardown(
-			services_are_granted_what_their_chains_have, start, stop),
-		cmocka_unit_test_setup_teardown(numbers_stay_with_their_chains, start, stop),
-		cmocka_unit_test_setup_teardown(one_change_steers_once, start, stop),
-		cmocka_unit_test_setup_teardown(a_refused_steering_changes_nothing, start, stop),
+		daemon_test(directions_follow_reverse),
+		daemon_test(failure_modes_reach_the_engine),
+		daemon_test(default_chains_take_their_ports),
+		daemon_test(chains_of_flows_are_not_default),
+		daemon_test(flows_match_and_replies_are_mirrored),
+		daemon_test(flows_may_go_one_way),
+		daemon_test(flows_may_drop_or_leave_by_a_port),
+		daemon_test(services_are_granted_what_their_chains_have),
+		daemon_test(numbers_stay_with_their_chains),
+		daemon_test(one_change_steers_once),
+		daemon_test(a_refused_steering_changes_nothing),
 	};
 
 	return cmocka_run_group_tests_name("chain", tests, NULL, NULL);

@@ -23,14 +23,6 @@ static int start(void **state)
 	return 0;
 }
 
-static int stop(void **state)
-{
-	(void)state;
-	fake.mtu_fails = fake.link_down = fake.steer_fails = false;
-	daemon_stop();
-	return 0;
-}
-
 static json_t *port_stats(const char *name)
 {
 	json_t *stats = call("stats.get", "{}");
@@ -188,15 +180,22 @@ static void more_ports_than_can_be_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(ports_are_opened_and_closed, start, stop),
-		cmocka_unit_test_setup_teardown(more_ports_than_can_be_are_refused, start, stop),
-		cmocka_unit_test_setup_teardown(live_settings_keep_the_port_open, start, stop),
-		cmocka_unit_test_setup_teardown(what_a_driver_cannot_is_an_error, start, stop),
-		cmocka_unit_test_setup_teardown(live_changes_are_undone, start, stop),
-		cmocka_unit_test_setup_teardown(the_same_device_can_be_taken_again, start, stop),
-		cmocka_unit_test_setup_teardown(room_that_was_made_is_given_back, start, stop),
-		cmocka_unit_test_setup_teardown(a_new_group_moves_its_ports, start, stop),
-		cmocka_unit_test_setup_teardown(link_changes_are_events, start, stop),
+		cmocka_unit_test_setup_teardown(
+			ports_are_opened_and_closed, start, daemon_teardown),
+		cmocka_unit_test_setup_teardown(
+			more_ports_than_can_be_are_refused, start, daemon_teardown),
+		cmocka_unit_test_setup_teardown(
+			live_settings_keep_the_port_open, start, daemon_teardown),
+		cmocka_unit_test_setup_teardown(
+			what_a_driver_cannot_is_an_error, start, daemon_teardown),
+		cmocka_unit_test_setup_teardown(live_changes_are_undone, start, daemon_teardown),
+		cmocka_unit_test_setup_teardown(
+			the_same_device_can_be_taken_again, start, daemon_teardown),
+		cmocka_unit_test_setup_teardown(
+			room_that_was_made_is_given_back, start, daemon_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_new_group_moves_its_ports, start, daemon_teardown),
+		cmocka_unit_test_setup_teardown(link_changes_are_events, start, daemon_teardown),
 	};
 
 	return cmocka_run_group_tests_name("port control", tests, NULL, NULL);

@@ -26,15 +26,6 @@ static int start(void **state)
 	return 0;
 }
 
-static int stop(void **state)
-{
-	(void)state;
-	fake.trace_fill = NULL;
-	fake.trace_done = false;
-	daemon_stop();
-	return 0;
-}
-
 /* ---- the question ---------------------------------------------------------------------------- */
 
 static void the_match_is_that_of_flows(void **state)
@@ -218,12 +209,13 @@ static void one_at_a_time_and_only_while_the_caller_is_there(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(the_match_is_that_of_flows, start, stop),
-		cmocka_unit_test_setup_teardown(wrong_questions_start_nothing, start, stop),
-		cmocka_unit_test_setup_teardown(records_become_steps, start, stop),
-		cmocka_unit_test_setup_teardown(time_ends_it, start, stop),
+		cmocka_unit_test_setup_teardown(the_match_is_that_of_flows, start, daemon_teardown),
 		cmocka_unit_test_setup_teardown(
-			one_at_a_time_and_only_while_the_caller_is_there, start, stop),
+			wrong_questions_start_nothing, start, daemon_teardown),
+		cmocka_unit_test_setup_teardown(records_become_steps, start, daemon_teardown),
+		cmocka_unit_test_setup_teardown(time_ends_it, start, daemon_teardown),
+		cmocka_unit_test_setup_teardown(
+			one_at_a_time_and_only_while_the_caller_is_there, start, daemon_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
