@@ -15,9 +15,9 @@
 
 #include "common/passing.h"
 #include "common/spare.h"
-#include "modules/nf/complaints.h"
 #include "modules/nf/hello.h"
 #include "modules/nf/session.h"
+#include "modules/nf/tell.h"
 
 #ifndef SO_PEERPIDFD /* Linux 6.5 */
 #define SO_PEERPIDFD 77
@@ -94,12 +94,11 @@ static pid_t peer_pid_now(const struct session *session)
 static void session_answer_no(struct session *session, const struct netvm_hello *hello,
 	uint32_t refusal, const char *text)
 {
-	char object[8 + NETVM_NAME_BYTES] = "";
+	bool is_known = refusal != NETVM_REFUSED_NAME && refusal != NETVM_REFUSED_VERSION;
 
-	if (refusal != NETVM_REFUSED_NAME && refusal != NETVM_REFUSED_VERSION)
-		snprintf(object, sizeof(object), "nfs.%s", hello->name);
-	complain(&session->attach->complaints, object, "process %d (user %u) may not attach: %s",
-		session->peer_pid, session->peer_uid, text);
+	complain(&session->attach->complaints, is_known ? hello->name : "",
+		"process %d (user %u) may not attach: %s", session->peer_pid, session->peer_uid,
+		text);
 	session_send(session, NETVM_MESSAGE_REFUSED, refusal, NULL, 0);
 	pending_drop(session, NULL);
 }

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "manager/events.h"
 #include "manager/module.h"
 #include "modules/group/group.h"
 #include "modules/nf/attach.h"
@@ -23,6 +22,7 @@
 #include "modules/nf/suspects.h"
 #include "modules/nf/upgrade.h"
 #include "modules/nf/survivor.h"
+#include "modules/nf/tell.h"
 
 #define HELLO_DEADLINE_MS 2000
 #define FAULTS_AT_ONCE    16
@@ -55,15 +55,13 @@ static void instance_ended(struct nf_instance *instance)
 /* A state of its own for people; for the engine it is who has which flows. */
 static void tell_standby(struct nf_instance *instance)
 {
-	const char *service = instance->settings.service;
+	const char *name = instance->settings.name, *service = instance->settings.service;
 	bool stands_by = instance_stands_by(instance);
-	char object[8 + NETVM_NAME_BYTES];
 
-	snprintf(object, sizeof(object), "nfs.%s", instance->settings.name);
 	if (stands_by && !instance->stands_by)
-		events_add("nf-standby", object, "stands by for service %s", service);
+		nf_tell(name, "nf-standby", "stands by for service %s", service);
 	else if (instance->stands_by && !stands_by && instance->session)
-		events_add("nf-takeover", object, "takes over flows of service %s", service);
+		nf_tell(name, "nf-takeover", "takes over flows of service %s", service);
 	instance->stands_by = stands_by;
 }
 

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "abi/guest.h"
-#include "manager/events.h"
 #include "manager/module.h"
 #include "modules/guest/agent.h"
 #include "modules/guest/bell.h"
@@ -27,21 +26,15 @@
 #define FOLDER        "guest"
 #define BELL_PAUSE_US 5000
 
-void guest_tell(const struct guest *guest, const char *kind, const char *text)
+static void tell(const struct guest *guest, const char *kind, const char *text)
 {
-	char object[8 + NETVM_NAME_BYTES];
-
-	snprintf(object, sizeof(object), "nfs.%s", guest->options.settings->name);
-	events_add(kind, object, "%s", text);
+	nf_tell(guest->options.settings->name, kind, "%s", text);
 }
 
 /* What a guest or its QEMU says it may say all day long. */
-static void guest_quote(struct guest *guest, const char *kind, const char *text)
+static void quote(struct guest *guest, const char *kind, const char *text)
 {
-	char object[8 + NETVM_NAME_BYTES];
-
-	snprintf(object, sizeof(object), "nfs.%s", guest->options.settings->name);
-	complain_as(&guest->complaints, kind, object, "%s", text);
+	complain_as(&guest->complaints, kind, guest->options.settings->name, "%s", text);
 }
 
 /* ---- the session ----------------------------------------------------------------------------- */
@@ -57,7 +50,7 @@ void guest_offer_again(struct guest *guest)
 	session_destroy(guest->offered);
 	guest->offered = NULL;
 	if (offer(guest))
-		guest_tell(guest, "nf-refused", "no room to offer the guest its channel again");
+		tell(guest, "nf-refused", "no room to offer the guest its channel again");
 }
 
 static void hello(struct guest *guest)
@@ -78,12 +71,12 @@ static void hello(struct guest *guest)
 	for (unsigned i = 0; i < guest->options.settings->n_queues; i++)
 		ring_fd[i] = guest->ring[i].fd;
 	if (session_lend_bells(session, ring_fd, guest->options.settings->n_queues))
-		guest_tell(guest, "nf-slow", "no descriptors left to wake the guest: it polls");
+		tell(guest, "nf-slow", "no descriptors left to wake the guest: it polls");
 	session->peer_pid = guest->peer.pid;
 	session->peer_uid = guest->peer.uid;
 	if (hello_answer(session, guest->options.manager->engine,
 		    rehearses ? guest_admit_rehearsal : hooks->admit, &request, &grant, text)) {
-		guest_quote(guest, "nf-refused", text);
+		quote(guest, "nf-refused", text);
 		session_destroy(session);
 		return;
 	}
@@ -97,7 +90,8 @@ static void hello(struct guest *guest)
 }
 
 /* The end of this may be the end of the guest. */
-void guest_look(struct guest *guest)
+/* Act by the state of its channel. The end of this may be the end of the guest. */
+static void look(struct guest *guest)
 {
 	uint32_t state = __atomic_load_n(&guest->channel->state, __ATOMIC_ACQUIRE);
 
@@ -140,7 +134,7 @@ static void bell_event(evutil_socket_t fd, short what, void *arg)
 	(void)!preadv2(fd, &part, 1, -1, RWF_NOWAIT);
 	event_del(guest->bell);
 	event_add(guest->pause, &pause);
-	guest_look(guest);
+	look(guest);
 }
 
 static void pause_event(evutil_socket_t fd, short what, void *arg)
@@ -151,7 +145,7 @@ static void pause_event(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	event_add(guest->bell, NULL);
 	if (guest->is_leaving)
-		guest_look(guest);
+		look(guest);
 }
 
 /* ---- QEMU ------------------------------------------------------------------------------------ */
@@ -166,7 +160,7 @@ static bool peer_allowed(void *arg, const struct peer *peer)
 	/* All that QEMU will say is that the server's version is wrong. */
 	snprintf(text, sizeof(text), "process %d of user %u may not have its devices", peer->pid,
 		peer->uid);
-	guest_quote(guest, "nf-refused", text);
+	quote(guest, "nf-refused", text);
 	return false;
 }
 
@@ -201,16 +195,16 @@ static void monitor_said(void *arg, const char *name, const json_t *data)
 		snprintf(guest->fault, sizeof(guest->fault),
 			"the guest's kernel panicked, or it was reset (%s)", reason);
 	else if (strcmp(name, "GUEST_PANICKED") == 0)
-		guest_quote(guest, "guest-panic", "the guest's kernel panicked");
+		quote(guest, "guest-panic", "the guest's kernel panicked");
 	else if (strcmp(name, "STOP") == 0)
-		guest_quote(guest, "guest-paused", "QEMU has stopped the guest");
+		quote(guest, "guest-paused", "QEMU has stopped the guest");
 	else if (strcmp(name, "RESUME") == 0)
-		guest_quote(guest, "guest-resumed", "the guest goes on");
+		quote(guest, "guest-resumed", "the guest goes on");
 }
 
 static void monitor_refused(void *arg, const char *text)
 {
-	guest_quote(arg, "guest-monitor", text);
+	quote(arg, "guest-monitor", text);
 }
 
 static void monitor_ready(void *arg)
@@ -459,7 +453,7 @@ static void renew_event(evutil_socket_t fd, short what, void *arg)
 	parts_close(guest);
 	if (parts_open(guest, &error)) {
 		parts_close(guest);
-		guest_tell(guest, "nf-refused", error.message);
+		tell(guest, "nf-refused", error.message);
 	}
 }
 

@@ -11,8 +11,8 @@
 #include "modules/guest/bell.h"
 #include "modules/guest/ivshmem.h"
 #include "modules/guest/monitor.h"
-#include "modules/nf/complaints.h"
 #include "modules/nf/guest.h"
+#include "modules/nf/tell.h"
 
 #define PATH_BYTES (PATH_MAX + 64)
 
@@ -50,10 +50,6 @@ struct guest {
 	struct session *attached; /* the owner's */
 };
 
-void guest_tell(const struct guest *guest, const char *kind, const char *text);
-
-/* Act by the state of its channel. The end of this may be the end of the guest. */
-void guest_look(struct guest *guest);
 void guest_offer_again(struct guest *guest);
 
 /* Where that socket of a guest of this name lies: channel, group, bell0, ... */

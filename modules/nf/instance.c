@@ -4,12 +4,10 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "manager/events.h"
 #include "manager/module.h"
 #include "modules/nf/accel.h"
 #include "modules/nf/instance_parts.h"
@@ -47,18 +45,6 @@ const char *nf_state_name(enum nf_state state)
 }
 
 /* ---- states ---------------------------------------------------------------------------------- */
-
-void instance_tell(const struct nf_instance *instance, const char *kind, const char *format, ...)
-{
-	char object[8 + NETVM_NAME_BYTES], text[512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	snprintf(object, sizeof(object), "nfs.%s", instance->settings.name);
-	events_add(kind, object, "%s", text);
-}
 
 /* A new state ends the wait of the old one; timeout_ms 0: no end of this one is planned. */
 static void enter(struct nf_instance *instance, enum nf_state state, unsigned timeout_ms)

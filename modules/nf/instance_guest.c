@@ -118,7 +118,9 @@ static void guest_leaving(void *owner)
 
 static void guest_stayed(void *owner, const char *why)
 {
-	instance_tell(owner, "guest-stayed", "%s", why);
+	const struct nf_instance *instance = owner;
+
+	instance_tell(instance, "guest-stayed", "%s", why);
 }
 
 static const struct pooled_hooks pooled_hooks = {

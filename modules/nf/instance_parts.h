@@ -3,6 +3,9 @@
 #define NETVM_MODULES_NF_INSTANCE_PARTS_H
 
 #include "modules/nf/instance.h"
+#include "modules/nf/tell.h"
+
+#define instance_tell(instance, ...) nf_tell((instance)->settings.name, __VA_ARGS__)
 
 /* ---- instance_guest.c ------------------------------------------------------------------------ */
 
@@ -46,9 +49,6 @@ void instance_abandon_guest(struct nf_instance *instance, const char *why);
 
 /* ---- instance.c ------------------------------------------------------------------------------ */
 
-/* An event about it. */
-void instance_tell(const struct nf_instance *instance, const char *kind, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
 /* A new state, with its timeout; 0: none. */
 void instance_enter(struct nf_instance *instance, enum nf_state state, unsigned timeout_ms);
 /* Another incarnation. */

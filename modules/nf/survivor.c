@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "manager/estate.h"
-#include "manager/events.h"
 #include "manager/schema.h"
 #include "modules/nf/cgroup.h"
 #include "modules/nf/nf.h"
 #include "modules/nf/settings.h"
+#include "modules/nf/tell.h"
 
 #define KIND       "nf"
 #define START_WORD 22 /* of /proc/PID/stat, see proc(5) */
@@ -201,14 +201,12 @@ bool survivor_take(const char *name, const json_t *object, struct survivor *surv
 static void end(const char *key, const json_t *note)
 {
 	int fd = open_process(key, note);
-	char object[64];
 
 	if (fd < 0)
 		return;
 	syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 	close(fd);
-	snprintf(object, sizeof(object), "nfs.%s", text_of(note, "name"));
-	events_add("nf-orphan", object,
+	nf_tell(text_of(note, "name"), "nf-orphan",
 		"process %s of an earlier daemon is ended: the document does not need it any more",
 		key);
 }

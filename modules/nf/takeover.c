@@ -10,7 +10,6 @@
 
 #include "abi/socket.h"
 #include "common/clock.h"
-#include "manager/events.h"
 #include "manager/module.h"
 #include "modules/nf/instance_parts.h"
 #include "modules/nf/upgrade.h"

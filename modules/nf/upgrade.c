@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "manager/events.h"
 #include "manager/store.h"
 #include "modules/nf/control.h"
 #include "modules/nf/instance.h"
+#include "modules/nf/tell.h"
 
 #define CONFIRM_SPARE_S 10 /* the store's own limit comes after all of ours */
 
@@ -49,10 +49,7 @@ static void forget(void)
 
 static void tell(const char *text)
 {
-	char object[8 + NETVM_NAME_BYTES];
-
-	snprintf(object, sizeof(object), "nfs.%s", upgrade.name);
-	events_add("nf-upgrade", object, "%s", text);
+	nf_tell(upgrade.name, "nf-upgrade", "%s", text);
 }
 
 static void refuse(const struct error *error)
