@@ -346,10 +346,8 @@ static int run(double seconds, int core_a, int core_b, struct error *error)
 {
 	const struct engine_options options = {
 		.n_workers = 1, .cpu = {core_a}, .busy = true, .notify_fd = eventfd(0, 0)};
-	const struct buffer_pool_options buffers = {.name = "bench",
-		.n_buffers = BUFFERS_DEFAULT,
-		.buffer_bytes = BUFFER_BYTES_DEFAULT,
-		.huge_pages = -1};
+	const struct buffer_pool_options buffers = {
+		.name = "bench", .n_buffers = 16384, .buffer_bytes = 2048, .huge_pages = -1};
 	static struct bench_nf nf;
 	static struct port source, sink;
 	struct engine *engine;

@@ -9,8 +9,6 @@
 
 #include "cli/actions.h"
 
-extern char **environ;
-
 /* Beside this program, as installed or as built. */
 static int builder_find(struct cli *cli, char path[PATH_MAX])
 {

@@ -35,11 +35,9 @@
 struct program;
 struct rte_ring;
 
-#define BUFFERS_DEFAULT      16384u
-#define BUFFER_BYTES_DEFAULT 2048u /* of packet and headroom */
-#define BUFFER_HEADROOM      192u  /* from the slot's start, metadata line included */
-#define BUFFER_CACHE_WORDS   1024u
-#define BUFFER_BURST_MAX     256u /* taken or given back in one call */
+#define BUFFER_HEADROOM    192u /* from the slot's start, metadata line included */
+#define BUFFER_CACHE_WORDS 1024u
+#define BUFFER_BURST_MAX   256u /* taken or given back in one call */
 
 enum buffer_owner {
 	OWNER_FREE = 0,

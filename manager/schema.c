@@ -11,7 +11,7 @@
 #include "manager/module.h"
 #include "manager/schema_types.h"
 
-const struct field *schema_field(const struct field *fields, const char *name)
+static const struct field *find_field(const struct field *fields, const char *name)
 {
 	for (; fields && fields->name; fields++)
 		if (strcmp(fields->name, name) == 0)
@@ -119,7 +119,7 @@ static int check_keys(const struct field *fields, const json_t *given, struct er
 	for (unsigned n = 0; fields && fields[n].name && n < SCHEMA_LIST_MAX - 1; n++)
 		names[n] = fields[n].name;
 	json_object_foreach ((json_t *)given, key, value)
-		if (!schema_field(fields, key))
+		if (!find_field(fields, key))
 			return schema_unknown(EINVAL, "field", key, names, error);
 	return 0;
 }

@@ -106,7 +106,6 @@ json_t *schema_export(const struct section *const *sections);
 json_t *schema_export_fields(const struct field *fields);
 
 /* The one of that name, or NULL. */
-const struct field *schema_field(const struct field *fields, const char *name);
 const struct section *schema_section(const struct section *const *sections, const char *name);
 
 /* "live", "recreate" or "restart". */

@@ -363,8 +363,6 @@ static void signals_stop_and_handlers_are_restored(void **state)
 struct clockwork {
 	unsigned ticks;
 	unsigned limit;
-	struct netvm_packet spare;
-	bool has_spare;
 };
 
 static void count_tick(struct netvm *nf, void *arg)

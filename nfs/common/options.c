@@ -94,7 +94,7 @@ static int unknown_option(const struct options *options, const char *argument)
 	return OPTIONS_BAD_USAGE;
 }
 
-int options_number(const char *text, uint64_t min, uint64_t max, uint64_t *number)
+static int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *number)
 {
 	uint64_t unit = 1, value;
 	char *end;
@@ -142,7 +142,7 @@ static int spec_set(
 		spec->text[i] = values[i];
 	if (spec->choice)
 		return choice_set(options, spec, values[0]);
-	if (spec->number && options_number(values[0], spec->min, spec->max, spec->number))
+	if (spec->number && parse_number(values[0], spec->min, spec->max, spec->number))
 		return options_error(options, spec->name,
 			"\"%s\" is not valid; valid: a number %" PRIu64 "..%" PRIu64, values[0],
 			spec->min, spec->max);

@@ -48,7 +48,4 @@ bool options_parse(const struct options *options, int *argc, char **argv, int *s
 int options_error(const struct options *options, const char *option, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Parse a number as an option takes it. Returns 0, or -EINVAL, or -ERANGE. */
-int options_number(const char *text, uint64_t min, uint64_t max, uint64_t *number);
-
 #endif

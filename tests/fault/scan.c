@@ -23,7 +23,6 @@
 #define SECRET_BYTES 32
 #define CHUNK_BYTES  ((size_t)1 << 20)
 #define RANGE_MAX    (UINT64_C(4) << 30) /* longer ones are address space, not memory */
-#define STOCK_MAX    1024
 
 enum secret { OTHER, OWN, PASSED, N_SECRETS };
 
