@@ -13,7 +13,7 @@
 #define CONFIRM_FIELD                                                                              \
 	{                                                                                          \
 		"confirm_s", FIELD_INT,                                                            \
-			.max = 86400, .unit = "seconds",                                           \
+			.max = 86400, .unit = "s",                                                 \
 			.help = "Go back unless config.confirm comes within this time"             \
 	}
 #define DOCUMENT_FIELD                                                                             \

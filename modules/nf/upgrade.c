@@ -20,8 +20,7 @@ const struct field upgrade_params[] = {
 		.help = "Another program, with the arguments as they are"},
 	{"command", FIELD_TEXT, .max = 1000, .help = "Another program and its arguments"},
 	{"image", FIELD_TEXT, .max = 1000, .help = "Of a guest: another guest.boot"},
-	{"probation_ms", FIELD_INT, .min = 0, .max = 600000, .preset = "5000",
-		.unit = "milliseconds",
+	{"probation_ms", FIELD_INT, .min = 0, .max = 600000, .preset = "5000", .unit = "ms",
 		.help = "If it fails within this time the one before comes back"},
 	{},
 };
