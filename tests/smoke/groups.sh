@@ -19,7 +19,7 @@ document() {
 	  web: {from: client, to: server, path: [monitor, stranger, forward], default: true, $1}
 	YAML
 }
-document "cross_groups: true" | start
+start < <(document "cross_groups: true")
 nfs_running
 address client 10.0.0.1/24
 address server 10.0.0.2/24

@@ -81,6 +81,7 @@ start() {
 # start_again [OPTION...]: on the document that is there. With --replace, while another one runs.
 start_again() {
 	local line=
+	[ $BASHPID = $$ ] || bail "start in a subshell: done_testing would not know of netvmd"
 	mkfifo ready
 	netvmd --config netvm.yaml --ready-fd 9 "$@" 9>ready >>netvmd.log 2>&1 &
 	daemon=$!
