@@ -158,7 +158,7 @@ static int add_kernel_line(json_t *list, const struct qemu_guest *guest, struct 
 	fputs(image, out);
 	if (tsc_khz())
 		fprintf(out, " tsc_early_khz=%u tsc=reliable", tsc_khz());
-	if (guest->agent_socket) {
+	if (guest->waits) {
 		fputs(" NETVM_AGENT=" QEMU_AGENT, out);
 	} else {
 		fprintf(out, " NETVM_NAME=%s NETVM_SERVICE=%s", guest->name, guest->service);
@@ -298,21 +298,15 @@ json_t *qemu_slots(void)
 	return list;
 }
 
-/* Devices that the next daemon can take out and replace by its own. */
+/* Where the next daemon can take them out and plug in its own; or the first one, when the guest is
+ * told what to run: only the ports are there at once. */
 static void add_slotted(json_t *list, const struct qemu_guest *guest)
 {
 	add_slots(list);
-	add_devices(list, guest, ",bus=" QEMU_CHANNEL_SLOT, ",bus=" QEMU_GROUP_SLOT);
-}
-
-/* The devices are plugged in when the guest runs. The ports are there at once. */
-static void add_pool(json_t *list, const struct qemu_guest *guest)
-{
-	struct qemu_guest with_agent = *guest;
-
-	with_agent.port[with_agent.n_ports++] = (struct qemu_port){QEMU_AGENT, guest->agent_socket};
-	add_slots(list);
-	add_ports(list, &with_agent);
+	if (guest->waits)
+		add_ports(list, guest);
+	else
+		add_devices(list, guest, ",bus=" QEMU_CHANNEL_SLOT, ",bus=" QEMU_GROUP_SLOT);
 	if (guest->loads)
 		add_option(list, "-incoming", "defer");
 }
@@ -349,10 +343,7 @@ int qemu_arguments(const struct qemu_guest *guest, json_t **list, struct error *
 	*list = json_array();
 	add_frame(*list, guest);
 	add_machine(*list, guest);
-	if (guest->agent_socket)
-		add_pool(*list, guest);
-	else
-		add_slotted(*list, guest);
+	add_slotted(*list, guest);
 	rc = add_boot(*list, guest, error);
 	if (rc)
 		json_decref(*list);

@@ -50,9 +50,8 @@ struct qemu_guest {
 	const char *group_socket;
 	unsigned n_ports;
 	struct qemu_port port[QEMU_PORTS_MAX];
-	/* A guest of a pool: empty slots, and one port more, where its init hears what to run. */
-	const char *agent_socket; /* NULL: it is none */
-	bool loads;               /* what it is comes by migrate-incoming, not by booting */
+	bool waits; /* a guest of a pool: slots are empty, init hears at QEMU_AGENT what to run */
+	bool loads; /* what it is comes by migrate-incoming, not by booting */
 };
 
 /*

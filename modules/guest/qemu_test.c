@@ -126,7 +126,8 @@ static void test_a_guest_of_a_pool(void **state)
 	const char *line;
 
 	(void)state;
-	fw.agent_socket = "/run/fw.agent";
+	fw.port[fw.n_ports++] = (struct qemu_port){QEMU_AGENT, "/run/fw.agent"};
+	fw.waits = true;
 	line = arguments(&fw);
 	assert_null(strstr(line, "ivshmem"));
 	assert_null(strstr(line, "NETVM_NAME"));

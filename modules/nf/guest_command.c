@@ -69,9 +69,11 @@ int guest_arguments(const struct manager *manager, const struct nf_settings *set
 	struct paths paths;
 	struct qemu_guest guest = describe(manager, settings, &paths);
 
-	guest.agent_socket = start.agent ? paths.agent : NULL;
-	if (start.agent)
+	if (start.agent) {
 		guest.n_ports = 1; /* a template and its copies are alike, whatever NF they get */
+		guest.port[guest.n_ports++] = (struct qemu_port){QEMU_AGENT, paths.agent};
+	}
+	guest.waits = start.agent;
 	guest.loads = start.loads;
 	return qemu_arguments(&guest, words, error);
 }
