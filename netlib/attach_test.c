@@ -88,8 +88,7 @@ static void shared_memory_is_in_no_core_file(void **state)
 	(void)state;
 	assert_int_equal(attach(&(struct test_host_options){0}, &host, &options, &nf), 0);
 	assert_int_equal(n_undumped(), before + 2);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 static void names_come_from_the_environment(void **state)
@@ -107,8 +106,7 @@ static void names_come_from_the_environment(void **state)
 	assert_int_equal(test_host_ready(host), 0);
 	assert_string_equal(host->hello.name, "from-env");
 	assert_string_equal(host->hello.service, "role");
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 static void version_range_is_honoured(void **state)
@@ -133,8 +131,7 @@ static void version_range_is_honoured(void **state)
 			range[i].result);
 		if (range[i].result < 0)
 			assert_non_null(strstr(netvm_error(), "versions 2 to 6"));
-		netvm_detach(nf);
-		test_host_close(host);
+		test_host_finish(host, nf);
 	}
 }
 

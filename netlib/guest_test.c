@@ -121,8 +121,7 @@ static void sleep_ends_without_a_doorbell(void **state)
 	assert_int_equal(test_host_give(host, 0, 0, "y", 1), 0);
 	assert_int_equal(netvm_sleep(nf), 1); /* already there */
 	assert_int_equal(host->wakeups, 0);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 static struct netvm *attached_with_bells(struct test_host **host, bool silent)
@@ -154,8 +153,7 @@ static void a_port_is_a_doorbell(void **state)
 	assert_int_equal(poll(&wanted, 1, 0), 0); /* the ring is heard */
 	assert_int_equal(netvm_receive(nf, &pkt, 1, 0), 1);
 	assert_int_equal(host->wakeups, 1);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 static void a_port_that_ends_is_the_end_of_the_host(void **state)
@@ -168,8 +166,7 @@ static void a_port_that_ends_is_the_end_of_the_host(void **state)
 	close(host->bell_out[0]);
 	host->bell_out[0] = -1;
 	assert_int_equal(netvm_receive(nf, &pkt, 1, FOREVER), -ECONNRESET);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 static void a_host_that_does_not_ring_is_looked_for(void **state)
@@ -182,8 +179,7 @@ static void a_host_that_does_not_ring_is_looked_for(void **state)
 	assert_int_equal(netvm_sleep(nf), 0);
 	assert_int_equal(host->channel->queue[0].sleep_ticket, 0);
 	assert_int_equal(poll(&wanted, 1, 100000), 1);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 static int leave_at_once(struct netvm *nf, void *arg)
@@ -226,8 +222,7 @@ static void idleness_is_cheap_and_keeps_the_time_limit(void **state)
 	assert_int_equal(netvm_receive(nf, &pkt, 1, 200 * MS), 0);
 	assert_true(test_host_now_ns(CLOCK_MONOTONIC) - start_ns >= 200 * MS);
 	assert_true(test_host_now_ns(CLOCK_THREAD_CPUTIME_ID) - start_cpu_ns < 40 * MS);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 static void a_stop_asked_for_is_heard(void **state)
@@ -239,8 +234,7 @@ static void a_stop_asked_for_is_heard(void **state)
 	(void)state;
 	test_host_control(host, NETVM_CONTROL_STOP);
 	assert_int_equal(netvm_receive(nf, &pkt, 1, FOREVER), -ECANCELED);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 static void a_move_asked_for_is_no_stop(void **state)
@@ -268,8 +262,7 @@ static void a_withdrawn_channel_ends_every_wait(void **state)
 	host->channel->state = NETVM_STATE_OFFERED;
 	assert_int_equal(netvm_receive(nf, &pkt, 1, FOREVER), -ECONNRESET);
 	assert_non_null(strstr(netvm_error(), "went away"));
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 /* ---- which is which ------------------------------------------------------------------------ */
@@ -298,8 +291,7 @@ static void the_right_two_devices_are_found(void **state)
 	assert_int_equal(test_host_give(host, 0, 0, "ours", 4), 0);
 	assert_int_equal(netvm_receive(nf, &pkt, 1, FOREVER), 1);
 	assert_memory_equal(netvm_data(nf, &pkt), "ours", 4);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 	close(large);
 	close(small);
 	close(other);
@@ -367,8 +359,7 @@ static void one_that_was_killed_has_a_successor(void **state)
 	assert_int_equal(test_host_ready(host), 0);
 	assert_int_equal(test_host_give(host, 0, 0, "x", 1), 0);
 	assert_int_equal(netvm_receive(nf, &pkt, 1, FOREVER), 1);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 static void one_that_lives_is_left_alone(void **state)
@@ -380,8 +371,7 @@ static void one_that_lives_is_left_alone(void **state)
 	assert_int_equal(attach(host, &second), -EBUSY);
 	assert_non_null(strstr(netvm_error(), "another NF of this guest has the channel"));
 	assert_int_equal(host->channel->state, NETVM_STATE_READY);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 static void refusals_come_through_the_channel(void **state)
@@ -437,8 +427,7 @@ static void devices_plugged_late_are_found(void **state)
 	assert_int_equal(attach(host, &nf), 0);
 	pthread_join(thread, &failed);
 	assert_null(failed);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 struct exchange {
@@ -484,8 +473,7 @@ static void a_device_in_the_place_of_the_last_one_is_found(void **state)
 	pthread_join(thread, &failed);
 	assert_null(failed);
 	assert_int_equal(test_host_ready(host), 0);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 	munmap(given.old, sizeof(*given.old));
 	close(fd);
 }

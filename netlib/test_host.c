@@ -288,6 +288,12 @@ void test_host_close(struct test_host *host)
 	free(host);
 }
 
+void test_host_finish(struct test_host *host, struct netvm *nf)
+{
+	netvm_detach(nf);
+	test_host_close(host);
+}
+
 /* ---- the workers' part --------------------------------------------------------------------- */
 
 uint8_t *test_host_data(const struct test_host *host, uint64_t word)

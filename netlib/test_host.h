@@ -130,6 +130,8 @@ int test_host_ivshmem_serve(const struct test_host *host, int channel_listen_fd,
 int test_host_ready(struct test_host *host);
 /* Close everything at once, as when the daemon is killed. NULL is fine. */
 void test_host_close(struct test_host *host);
+/* Detach the NF, then close. */
+void test_host_finish(struct test_host *host, struct netvm *nf);
 
 /* Give a packet; verdict TEST_HOST_NEXT. -ENOBUFS: no buffer or ring full. */
 int test_host_give(

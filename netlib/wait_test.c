@@ -43,8 +43,7 @@ static void receive_keeps_its_time_limit(void **state)
 	(void)state;
 	assert_int_equal(netvm_receive(nf, &pkt, 1, 5 * MS), 0);
 	assert_true(test_host_now_ns(CLOCK_MONOTONIC) - start_ns >= 5 * MS);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 /* Asleep for a time costs next to nothing; polling costs all of it. */
@@ -58,8 +57,7 @@ static void an_idle_nf_costs_no_cpu(void **state)
 	(void)state;
 	assert_int_equal(netvm_receive(nf, &pkt, 1, 500 * MS), 0);
 	assert_true(test_host_now_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns < 100 * MS);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 /* Sleeps are numbered: the first ticket ever shows whether there was a sleep before. */
@@ -90,8 +88,7 @@ static void who_polls_does_not_sleep(void **state)
 			assert_int_equal(netvm_receive(nf, &pkt, 1, 50 * MS), 0);
 			assert_true(next_ticket(host, nf) > 2);
 		}
-		netvm_detach(nf);
-		test_host_close(host);
+		test_host_finish(host, nf);
 	}
 }
 
@@ -110,8 +107,7 @@ static void sleep_refuses_when_packets_wait(void **state)
 	assert_int_not_equal(host->channel->queue[0].sleep_ticket, 0);
 	netvm_wake(nf);
 	assert_int_equal(host->channel->queue[0].sleep_ticket, 0);
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 static void one_sleep_is_rung_for_once(void **state)
@@ -132,8 +128,7 @@ static void one_sleep_is_rung_for_once(void **state)
 		assert_int_equal(poll(&wanted, 1, 0), 0); /* the doorbell is silent again */
 		assert_int_equal(netvm_receive(nf, pkts, 8, 0), 5);
 	}
-	netvm_detach(nf);
-	test_host_close(host);
+	test_host_finish(host, nf);
 }
 
 /* ---- no wake-up is lost -----------------------------------------------------------------------
