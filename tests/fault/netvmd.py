@@ -33,6 +33,21 @@ VICTIMS = {
 }
 
 
+def add(section, name, value):
+    """A change: a new object."""
+    return {"op": "add", "section": section, "name": name, "value": value}
+
+
+def change(section, name, **value):
+    """A change: some fields of an object."""
+    return {"op": "set", "section": section, "name": name, "value": value}
+
+
+def delete(section, name):
+    """A change: an object less."""
+    return {"op": "del", "section": section, "name": name}
+
+
 class Refused(RuntimeError):
     """The daemon said no: what it said."""
 
@@ -100,9 +115,7 @@ class Netvmd(Api):
 
     def up(self, ports, up):
         """Traffic of these ports on or off."""
-        self.call("config.patch", changes=[
-            {"op": "set", "section": "ports", "name": name, "value": {"up": up}}
-            for name in ports])
+        self.call("config.patch", changes=[change("ports", name, up=up) for name in ports])
 
     def measure(self):
         """Everything a case could have changed."""
