@@ -1,7 +1,6 @@
 /* The probe's measuring loop: pace, stamp, count, percentiles. See probe.h; called by the mains. */
 #include "bench/probe.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 

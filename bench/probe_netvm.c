@@ -3,7 +3,6 @@
  * "sink", which consumes them.
  * Usage: bench-probe-netvm SOCKET CPU; see probe.h for stdin.
  */
-#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>

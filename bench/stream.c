@@ -21,7 +21,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <linux/if_ether.h>
 

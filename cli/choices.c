@@ -1,7 +1,6 @@
 /* Choices: unique prefixes, candidates, "did you mean". See choices.h. */
 #include "cli/choices.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,6 @@
 /* `nf new`: writes the template of an NF into a new folder. See actions.h. */
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>

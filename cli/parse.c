@@ -2,7 +2,6 @@
  * From words to a call, in two steps: options are picked out (they may stand anywhere), then the
  * remaining words are led through the table of commands. See grammar.h.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
  * Starting DPDK's environment once per process, so that it starts anywhere: with 2 MB huge pages
  * when some are free, else without; no device is taken until a port names it.
  */
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>

@@ -14,7 +14,6 @@
 
 #include "manager/file.h"
 #include "manager/handover.h"
-#include "manager/store.h"
 #include "manager/events.h"
 #include "manager/testing/daemon.h"
 #include "manager/testing/fake.h"

@@ -1,7 +1,6 @@
 /* Who has which role, and what each role may call: the real RPC and store over the fakes. */
 #include <errno.h>
 #include <grp.h>
-#include <pwd.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

@@ -2,7 +2,6 @@
 #include "manager/yaml.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

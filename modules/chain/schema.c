@@ -1,8 +1,6 @@
 /* The sections `chains` and `flows` of the document. Read by the manager's schema. */
 #include "modules/chain/chain.h"
 
-#include <errno.h>
-
 #include "engine/engine.h"
 #include "modules/chain/match.h"
 

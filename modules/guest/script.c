@@ -2,7 +2,6 @@
 #include "modules/guest/script.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdio.h>

@@ -15,7 +15,6 @@
 #include "common/clock.h"
 #include "modules/nf/instance.h"
 #include "modules/nf/nf.h"
-#include "modules/nf/testing/client.h"
 #include "modules/nf/testing/fake.h"
 #include "modules/nf/testing/rig.h"
 

@@ -3,7 +3,6 @@
  * that works does is for tests/guest.
  */
 #include <errno.h>
-#include <event2/event.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -2,7 +2,6 @@
 #include "modules/nf/spawner.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdint.h>

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,8 +12,6 @@
 #include <cmocka.h>
 
 #include "modules/nf/instance.h"
-#include "modules/nf/nf.h"
-#include "modules/nf/testing/client.h"
 #include "modules/nf/testing/fake.h"
 #include "modules/nf/testing/rig.h"
 

@@ -3,11 +3,9 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
-#include <event2/event.h>
 
 #include "manager/events.h"
 #include "manager/testing/daemon.h"

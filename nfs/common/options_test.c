@@ -1,5 +1,4 @@
 /* The command line table: what is taken, what is refused and how it is said. */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

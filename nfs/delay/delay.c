@@ -4,7 +4,6 @@
  */
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <netvm.h>

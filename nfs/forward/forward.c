@@ -10,7 +10,6 @@
  * by the host as dropped by this NF, until it is.
  */
 #include <signal.h>
-#include <stdlib.h>
 
 #include <netvm.h>
 

@@ -2,7 +2,6 @@
  * Whole programs against a host that is part of the test: several queues, copies from the stock,
  * signals, the end. Called with the folder of the programs.
  */
-#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>

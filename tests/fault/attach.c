@@ -1,16 +1,13 @@
 /* Attacks on the NF socket: names, identities, messages, descriptors, crowds. */
 #include "evil.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define IDLE_CONNECTIONS 1000
 #define WAITING_MAX      64 /* that the daemon lets wait for their HELLO */

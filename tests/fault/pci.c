@@ -2,15 +2,12 @@
  * connection there. */
 #include "evil.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "abi/guest.h"
 
 #define STOCK_MAX      1024
 #define CONFIG_COMMAND 4  /* two bytes: memory decoding, bus mastering, ... */

@@ -10,7 +10,6 @@
 #include "evil.h"
 
 #include <elf.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <stdio.h>

@@ -19,7 +19,6 @@
 #include "manager/store.h"
 #include "modules/nf/instance.h"
 #include "modules/nf/nf.h"
-#include "modules/nf/testing/client.h"
 #include "modules/nf/testing/fake.h"
 
 struct manager rig_manager;
