@@ -7,13 +7,15 @@
 
 void crash_begin(struct crash *crash)
 {
-	if (!crash->now.time_ns)
-		crash->now.time_ns = clock_ns(CLOCK_REALTIME);
+	if (crash->now.time_ns)
+		return;
+	crash->now.time_ns = clock_ns(CLOCK_REALTIME);
+	crash->now.began_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 void crash_reclaimed(struct crash *crash, unsigned lost_pkts)
 {
-	crash->now.reclaim_ns = clock_ns(CLOCK_REALTIME) - crash->now.time_ns;
+	crash->now.reclaim_ns = clock_ns(CLOCK_MONOTONIC) - crash->now.began_ns;
 	crash->now.lost_pkts = lost_pkts;
 }
 

@@ -19,6 +19,7 @@
 
 struct crash_record {
 	uint64_t time_ns;    /* CLOCK_REALTIME at the first sign; 0: none */
+	uint64_t began_ns;   /* the same by CLOCK_MONOTONIC, which nobody sets */
 	uint64_t reclaim_ns; /* from then until its flows and its buffers were taken from it */
 	unsigned lost_pkts;
 	char cause[CRASH_CAUSE_BYTES]; /* why the daemon ended it; "": it ended by itself */
