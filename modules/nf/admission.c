@@ -29,8 +29,6 @@ static uint32_t admit_process(
 {
 	const struct nf_settings *settings = &instance->settings;
 
-	if (instance->session)
-		return refuse_second(instance, text);
 	/* The pid says which process, the user that it cannot be a stranger's with a reused pid. */
 	if (!instance->child.pid || request->pid != instance->child.pid ||
 		request->uid != settings->uid)
@@ -39,6 +37,8 @@ static uint32_t admit_process(
 			"with "
 			"image: external (a script that starts it must exec it)",
 			settings->name);
+	if (instance->session)
+		return refuse_second(instance, text);
 	if (instance->state != NF_STARTING)
 		return refuse(text, NETVM_REFUSED_BUSY, "nfs.%s is being stopped", settings->name);
 	return 0;

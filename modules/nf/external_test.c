@@ -54,7 +54,7 @@ static void test_refusals(void **state)
 		"ids", rig_object("ids", rig_external())));
 	rig_await("running");
 	check_refused("idz", "", 1, NETVM_REFUSED_UNKNOWN, "fw ids");
-	check_refused("fw", "", 1, NETVM_REFUSED_BUSY, "running already");
+	check_refused("fw", "", 1, NETVM_REFUSED_CREDENTIAL, "started by the daemon");
 	check_refused("ids", "spy", 1, NETVM_REFUSED_SERVICE, "service ids");
 	check_refused("ids", "", 2, NETVM_REFUSED_FEATURE, "set nfs.ids.queues");
 	assert_int_equal(attach_as(&client, "ids", "ids", 1), NETVM_MESSAGE_READY);

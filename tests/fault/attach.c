@@ -125,7 +125,7 @@ static void replay_process(const struct evil_case *self)
 	struct netvm_hello hello = good_hello("forward");
 
 	(void)self;
-	hello_refused(&hello, NETVM_REFUSED_BUSY);
+	hello_refused(&hello, NETVM_REFUSED_CREDENTIAL);
 }
 
 static void replay_external(const struct evil_case *self)
