@@ -2,11 +2,8 @@
 # One chain through a process, a guest and a process: the same packets, in the same memory.
 . "$(dirname "$0")/lib.sh"
 
-hosts client server
-start < <(web monitor,inner,forward "$monitor" "$inner" \
+between_hosts < <(web monitor,inner,forward "$monitor" "$inner" \
 	'forward: {command: "netvm-forward --next", user: nobody}')
-address client 10.0.0.1/24
-address server 10.0.0.2/24
 guest_running inner
 
 check "ping passes" on client ping -q -c 10 -i 0.05 -W 30 10.0.0.2

@@ -3,10 +3,7 @@
 # each has a name, and the guest comes back.
 . "$(dirname "$0")/lib.sh"
 
-hosts client server
-start < <(web inner "$inner")
-address client 10.0.0.1/24
-address server 10.0.0.2/24
+between_hosts < <(web inner "$inner")
 guest_running inner
 
 back() { stat_is ".nfs.inner | .restarts >= $1 and .state == \"running\"" true; }

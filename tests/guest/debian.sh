@@ -23,10 +23,7 @@ fi
 . "$here/lib.sh"
 disk=/run/build/guest-debian.img
 
-hosts client server
-start < <(web fw "fw: {image: external-guest, user: nobody}")
-address client 10.0.0.1/24
-address server 10.0.0.2/24
+between_hosts < <(web fw "fw: {image: external-guest, user: nobody}")
 
 pings() { on client ping -q -c 5 -i 0.05 -W 30 10.0.0.2; }
 

@@ -3,15 +3,12 @@
 # declared user, and for the next one when it is gone.
 . "$(dirname "$0")/lib.sh"
 
-hosts client server
-start <<-YAML
+between_hosts <<-YAML
 $(web inner "inner: {image: external-guest, user: nobody}" \
 	"apart: {image: external-guest, user: nobody, group: other}")
 groups:
   other: {buffers: 256}
 YAML
-address client 10.0.0.1/24
-address server 10.0.0.2/24
 check "declared, not there yet" equal "$(stat_of .nfs.inner.state)" declared
 
 # boot USER NAME [WORDS]: a QEMU typed by hand; the devices are what `netvm guest show` says.

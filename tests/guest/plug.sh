@@ -3,13 +3,10 @@
 # QEMU is somebody else's, and goes on running.
 . "$(dirname "$0")/lib.sh"
 
-hosts client server
 plugged='inner: {image: external-guest, user: nobody, monitor: /run/test/vm.qmp}'
 web monitor "$monitor" >without.yaml
 web monitor,inner "$monitor" "$plugged" >with.yaml
-start <with.yaml
-address client 10.0.0.1/24
-address server 10.0.0.2/24
+between_hosts <with.yaml
 check "declared, not there yet" equal "$(stat_of .nfs.inner.state)" declared
 check "that is told" event guest-monitor nfs.inner
 

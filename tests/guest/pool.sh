@@ -3,16 +3,13 @@
 # there is none, a guest moves to another QEMU under traffic, and nothing of it is used twice.
 . "$(dirname "$0")/lib.sh"
 
-hosts client server
-start <<-YAML
+between_hosts <<-YAML
 $(web monitor "$monitor")
 groups:
   other: {buffers: 256}
 pools:
   small: {idle: 1, guest: {$guest}}
 YAML
-address client 10.0.0.1/24
-address server 10.0.0.2/24
 
 idle() { stat_is .pools.small.idle "$1"; }
 check "a guest waits" until_true 60 idle 1

@@ -4,10 +4,7 @@
 # that is not wanted is ended.
 . "$(dirname "$0")/lib.sh"
 
-hosts client server
-start < <(web monitor,inner "$monitor" "$inner")
-address client 10.0.0.1/24
-address server 10.0.0.2/24
+between_hosts < <(web monitor,inner "$monitor" "$inner")
 guest_running inner
 process=$(stat_of .nfs.monitor.pid)
 first=$(stat_of .nfs.inner.pid)

@@ -3,10 +3,7 @@
 # the one before comes back when it does not. State stays behind, and that is told.
 . "$(dirname "$0")/lib.sh"
 
-hosts client server
-start < <(web inner "$inner")
-address client 10.0.0.1/24
-address server 10.0.0.2/24
+between_hosts < <(web inner "$inner")
 guest_running inner
 
 # Other folders with the same kernel: one good, one that finds no program to begin with.

@@ -173,13 +173,20 @@ address() {
 	on "$host" ip link set eth0 up txqueuelen 10000
 }
 
+# between_hosts <DOCUMENT: started between the hosts client (10.0.0.1) and server (10.0.0.2).
+between_hosts() {
+	hosts client server
+	start
+	address client 10.0.0.1/24
+	address server 10.0.0.2/24
+}
+
 # web_through NF...: the document of many tests: hosts client (10.0.0.1) and server (10.0.0.2), and
 # between them the chain web of a monitor, a forward or a firewall, which reads the file "rules".
 web_through() {
 	local -A command=([monitor]=netvm-monitor [forward]="netvm-forward --next"
 		[firewall]="netvm-firewall --rules /run/test/rules")
-	hosts client server
-	start <<-YAML
+	between_hosts <<-YAML
 	ports:
 	  client: {spec: "tap:eth0,netns=client"}
 	  server: {spec: "tap:eth0,netns=server"}
@@ -188,8 +195,6 @@ web_through() {
 	chains:
 	  web: {from: client, to: server, path: [$(IFS=,; echo "$*")]}
 	YAML
-	address client 10.0.0.1/24
-	address server 10.0.0.2/24
 	nfs_running
 }
 
