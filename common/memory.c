@@ -11,8 +11,7 @@
 #define RESERVE_FACTOR    8u
 #define RESERVE_MIN_BYTES (1u << 20)
 
-/* What jansson makes of a text: at most 80 times its size, of empty objects; and something to
- * begin. */
+/* jansson makes of a text at most 80 times its size, when it is all empty objects, and a little. */
 #define READ_FACTOR    96u
 #define READ_MIN_BYTES 4096u
 

@@ -142,8 +142,7 @@ static void refuse_half(struct connection *connection, int code, const char *mes
 	refuse(connection, code, RPC_PARSE_ERROR, "end each call with a newline", message);
 }
 
-/* No whole line is left. The caller may still read, such as `printf ... | socat - UNIX:...` does.
- */
+/* No whole line is left. The caller may still read, as in `printf ... | socat - UNIX:...`. */
 static void rest(struct connection *connection)
 {
 	if (!connection->ended)

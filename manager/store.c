@@ -197,7 +197,8 @@ void store_forget_past(void)
 	replace(&store.earlier, NULL);
 }
 
-/* To the document before. What was only tried out takes no step of the past away, and goes. */
+/* To the document before. What was only tried out takes no step of the past away, and is undone
+ * later if not now. */
 static int go_back(bool undo, json_t **changes, struct error *error)
 {
 	const struct timeval later = {.tv_sec = RETRY_S};

@@ -64,7 +64,7 @@ class Probe:
         return subprocess.Popen(
             [SPEED, *mode, "--json", "--name", name], text=True, stdout=subprocess.PIPE,
             env={**os.environ, "NETVM_SOCKET": "/run/netvm/nf.sock"},
-            preexec_fn=self.strict and (lambda: os.sched_setaffinity(0, {CORE})) or None)
+            preexec_fn=(lambda: os.sched_setaffinity(0, {CORE})) if self.strict else None)
 
     def meter(self):
         """What the daemon counts of it, over all cases."""
