@@ -153,8 +153,10 @@ struct nf_pulse {
 void engine_nf_pulse(
 	struct engine *engine, const struct nf *nf, unsigned queue, struct nf_pulse *pulse);
 
-/* Whether it is attached, and waits for the end of another one. */
+/* Whether it is attached, and waits for the end of another one; one that is parked does not. */
 bool engine_nf_stands_by(const struct nf *nf);
+/* Whether it waits for engine_nf_replace() to give it a place, or its place back. */
+bool engine_nf_is_parked(const struct nf *nf);
 
 /*
  * `to`, which is parked, gets the place of `from` in their service: the same flows, all at once,

@@ -273,7 +273,10 @@ static void the_seat_goes_along(void **state)
 	struct rig_nf *standby = rig_nf_standby(p.f->engine, p.f->a, p.f->pool, "s");
 
 	(void)state;
+	assert_true(engine_nf_is_parked(p.new->nf) && !engine_nf_is_parked(p.old->nf));
 	replace(&p, false);
+	assert_true(engine_nf_is_parked(p.old->nf) && !engine_nf_is_parked(p.new->nf));
+	assert_false(engine_nf_stands_by(p.old->nf)); /* but for its place */
 	assert_int_equal(rig_nf_free(p.f->engine, p.old), 0);
 	p.old = NULL;
 	assert_true(engine_nf_stands_by(standby->nf));

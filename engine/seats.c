@@ -99,5 +99,10 @@ void seats_hand_over(struct nf *from, struct nf *to)
 
 bool engine_nf_stands_by(const struct nf *nf)
 {
-	return !nf->seat[0];
+	return !nf->seat[0] && !nf->parked;
+}
+
+bool engine_nf_is_parked(const struct nf *nf)
+{
+	return nf->parked;
 }

@@ -58,6 +58,9 @@ static void tell_standby(struct nf_instance *instance)
 	const char *name = instance->settings.name, *service = instance->settings.service;
 	bool stands_by = instance_stands_by(instance);
 
+	/* Of a takeover the one that has no place now: it goes on as it was, or goes. */
+	if (instance->session && engine_nf_is_parked(session_nf(instance->session)))
+		return;
 	if (stands_by && !instance->stands_by)
 		nf_tell(name, "nf-standby", "stands by for service %s", service);
 	else if (instance->stands_by && !stands_by && instance->session)

@@ -90,7 +90,10 @@ static void rest(struct nf_instance *instance, bool clean)
 		instance->ended(instance);
 		return;
 	}
-	upgrade_over(instance, instance->last_exit);
+	if (upgrade_ended(instance, clean)) {
+		enter(instance, NF_FAILED, 0);
+		return;
+	}
 	if (comes_back(instance, clean)) {
 		back_off(instance);
 	} else {

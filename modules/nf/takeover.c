@@ -382,9 +382,6 @@ void takeover_return(struct nf_instance *instance)
 	if (instance->session)
 		successor_leaving(instance);
 	unlink_old(instance);
-	old->restarts = instance->restarts;
-	memcpy(old->last_exit, instance->last_exit, sizeof(old->last_exit));
-	old->crash = instance->crash;
 	old->past = instance->past;
 	old->book = &old->past;
 	instance->book = &old->past;

@@ -71,7 +71,10 @@ void takeover_leaving(struct nf_instance *instance);
 /* The predecessor is not needed any more, nor waited for. */
 void takeover_end(struct nf_instance *instance);
 
-/* The document is the predecessor's again: it gets the flows back for good. `instance` leaves. */
+/*
+ * The document is the predecessor's again: it gets the flows back for good. `instance` leaves. Of
+ * its history only the packets count: the predecessor was not started again and did not crash.
+ */
 void takeover_return(struct nf_instance *instance);
 
 /* The engine rang: is the predecessor through? */

@@ -45,6 +45,17 @@ static void move_to(const char *role)
 	fake_loop_until(rig_manager.base, is_moved, NULL);
 }
 
+/* What is kept of earlier ends, at the name. */
+static void check_history(json_int_t restarts, json_int_t crashes, const char *last_exit)
+{
+	json_t *stats = rig_stats("fw");
+
+	assert_int_equal(value_int(stats, "restarts"), restarts);
+	assert_int_equal(value_int(json_object_get(stats, "crash"), "count"), crashes);
+	assert_string_equal(value_text(stats, "last_exit"), last_exit);
+	json_decref(stats);
+}
+
 static void ring(void)
 {
 	uint64_t one = 1;
@@ -115,6 +126,23 @@ static void test_change_is_taken_back(void **state)
 	kill(pid, SIGKILL);
 	rig_await_event("nf-backoff", "");
 	rig_await("running");
+}
+
+/* Who works in its place does: neither is told to have begun to stand by, or to take over. */
+static void test_stands_by_all_along(void **state)
+{
+	(void)state;
+	fake.stands_by = true;
+	start("serve");
+	assert_int_equal(fake_events("nf-standby", "service fw"), 1);
+	instance_times.probation_ms = LONG_MS;
+	move_to("serve again");
+	rig_await("running");
+	assert_int_equal(fake_events("nf-standby", ""), 2); /* the new one */
+	change_to("serve");
+	rig_await_event("nf-exit", "status 0");
+	assert_int_equal(fake_events("nf-standby", ""), 2);
+	assert_int_equal(fake_events("nf-takeover", ""), 0);
 }
 
 /* It holds nothing up: told to stop, then taken out. */
@@ -302,6 +330,8 @@ static void test_upgrade_fails(void **state)
 		assert_int_equal(pid_now(), pid);
 		assert_true(rig_is_state("fw", "running"));
 		assert_int_equal(fake_events("nf-upgrade", cases[i][1]), 1);
+		assert_int_equal(fake_events("nf-backoff", ""), 0);
+		check_history(0, 0, "");
 		/* What it wrote last is not its successor's last line. */
 		kill(pid, SIGKILL);
 		rig_await_event("nf-exit", "killed by signal 9 (Killed)");
@@ -324,6 +354,29 @@ static void test_upgrade_fails_with_same_document(void **state)
 	rig_await_upgrade();
 	assert_int_equal(rig_upgrade.refusal.code, ECANCELED);
 	assert_int_equal(pid_now(), pid);
+	check_history(0, 0, "");
+}
+
+/* There is nothing to go back to: then the new one is the NF, and its end a crash. */
+static void test_upgrade_fails_for_good(void **state)
+{
+	json_t *params = to_role("serve");
+	pid_t pid;
+
+	(void)state;
+	start("serve");
+	pid = pid_now();
+	json_object_set_new(params, "probation_ms", json_integer(LONG_MS));
+	upgrade_ok(params);
+	fake_loop_until(rig_manager.base, is_moved, NULL);
+	kill(pid, SIGKILL);
+	rig_await_event("nf-exit", "signal 9");
+	kill(pid_now(), SIGKILL);
+	rig_await_upgrade();
+	assert_non_null(strstr(rig_upgrade.refusal.hint, "cannot come back: it ended, too"));
+	assert_int_equal(fake_events("nf-backoff", "1 ms"), 1);
+	rig_await("running");
+	check_history(2, 1, "killed by signal 9 (Killed)");
 }
 
 static void test_upgrade_is_overtaken(void **state)
@@ -377,6 +430,7 @@ int main(void)
 		RIG_TEST(test_warms_up),
 		RIG_TEST(test_probation),
 		RIG_TEST(test_change_is_taken_back),
+		RIG_TEST(test_stands_by_all_along),
 		RIG_TEST(test_stuck_predecessor),
 		RIG_TEST(test_predecessor_waited_for),
 		RIG_TEST(test_predecessor_dies_while_warming),
@@ -388,6 +442,7 @@ int main(void)
 		RIG_TEST(test_upgrade_to_the_same),
 		RIG_TEST(test_upgrade_fails),
 		RIG_TEST(test_upgrade_fails_with_same_document),
+		RIG_TEST(test_upgrade_fails_for_good),
 		RIG_TEST(test_upgrade_is_overtaken),
 		RIG_TEST(test_upgrade_wrong),
 	};

@@ -9,8 +9,7 @@
 
 #include "manager/store.h"
 #include "modules/nf/control.h"
-#include "modules/nf/instance.h"
-#include "modules/nf/tell.h"
+#include "modules/nf/instance_parts.h"
 
 #define CONFIRM_SPARE_S 10 /* the store's own limit comes after all of ours */
 
@@ -33,6 +32,7 @@ static struct {
 	char path[32];   /* the parameter that says what is new */
 	json_t *changes; /* of the document; empty: the same program again */
 	bool failed, left;
+	bool ended, clean; /* it rests, see upgrade_ended() */
 	char why[CHILD_END_BYTES];
 } upgrade;
 
@@ -99,9 +99,12 @@ static void fail(struct nf_instance *instance)
 	struct error error = {0}, back = {0};
 	char hint[ERROR_HINT_BYTES] = "the one before is back; netvm events tells more";
 
-	if (go_back(instance, &back))
+	if (go_back(instance, &back)) {
 		snprintf(hint, sizeof(hint), "the one before cannot come back%s: %.200s",
 			store_waits() ? " yet, which is tried again soon" : "", back.message);
+		if (upgrade.ended)
+			instance_rest(instance, upgrade.clean);
+	}
 	error_set(&error, ECANCELED, upgrade.path, hint, "the new NF %s failed: %s", upgrade.name,
 		upgrade.why);
 	refuse(&error);
@@ -139,6 +142,18 @@ void upgrade_over(const struct nf_instance *instance, const char *why)
 	upgrade.failed = why != NULL;
 	snprintf(upgrade.why, sizeof(upgrade.why), "%s", why ? why : "");
 	event_active(upgrade.decided, EV_TIMEOUT, 0);
+}
+
+bool upgrade_ended(const struct nf_instance *instance, bool clean)
+{
+	bool decided = event_pending(upgrade.decided, EV_TIMEOUT, NULL);
+
+	if (instance != upgrade.instance || (decided && !upgrade.failed))
+		return false;
+	upgrade_over(instance, instance->last_exit);
+	upgrade.ended = true;
+	upgrade.clean = clean;
+	return true;
 }
 
 void upgrade_left(const struct nf_instance *instance)
@@ -255,7 +270,7 @@ int upgrade_call(
 	instance = nf_current(name);
 	instance->takeover.probation_ms = (unsigned)value_int(params, "probation_ms");
 	snprintf(upgrade.name, sizeof(upgrade.name), "%s", name);
-	upgrade.left = false;
+	upgrade.left = upgrade.ended = false;
 	upgrade.instance = instance;
 	upgrade.request = request;
 	rpc_on_cancel(request, hung_up, NULL);

@@ -32,6 +32,9 @@ int upgrade_call(
 
 /* How an instance does: it came through its probation (`why` NULL), or failed. */
 void upgrade_over(const struct nf_instance *instance, const char *why);
+/* It has ended. True: what becomes of it is the upgrade's to say, by a change of the document or by
+ * instance_rest() again when the one before cannot come back. */
+bool upgrade_ended(const struct nf_instance *instance, bool clean);
 /* It goes, by another change. */
 void upgrade_left(const struct nf_instance *instance);
 

@@ -140,9 +140,16 @@ before=$(received)
 check "packets flow on" until_true 10 flowing "$before"
 check "and none of this lost any" in_order
 
+told() { netvm -j events | jq "[.events[] | select(.kind == \"$1\" and .object == \"nfs.work\")] | length"; }
+record() { netvm -j nf show work | jq -c '.now | [.restarts, .crash.count]'; }
+backoffs=$(told nf-backoff)
+record=$(record)
 refused "it crashes after a while" "signal 6" \
 	netvm nf upgrade work --command "/run/test/netvm-delay --crash-after $((rate / 2))"
 check "the document is the old one" command_is "$old"
+check "that it is started again, nobody was told" equal "$(told nf-backoff)" "$backoffs"
+check "nor that anybody stands by" equal "$(told nf-standby)" 0
+check "and it is no crash of this NF" equal "$(record)" "$record"
 before=$(received)
 check "packets flow on" until_true 10 flowing "$before"
 check "what it had in its hands has a name" equal \

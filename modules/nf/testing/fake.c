@@ -27,7 +27,7 @@
 #define QUEUE_BYTES 65536
 
 struct nf {
-	bool in_use;
+	bool parked;
 };
 
 struct service {
@@ -80,6 +80,7 @@ int engine_nf_attach(struct engine *engine, const struct nf_options *options, st
 	snprintf(fake.name, sizeof(fake.name), "%s", options->name);
 	fake.attached++;
 	*nf = fake.last = calloc(1, sizeof(**nf));
+	fake.last->parked = options->parked;
 	return 0;
 }
 
@@ -140,13 +141,19 @@ void engine_suspects_clear(struct engine *engine)
 
 bool engine_nf_stands_by(const struct nf *nf)
 {
-	(void)nf;
-	return fake.stands_by;
+	return fake.stands_by && !nf->parked;
+}
+
+bool engine_nf_is_parked(const struct nf *nf)
+{
+	return nf->parked;
 }
 
 void engine_nf_replace(struct engine *engine, struct nf *from, struct nf *to, bool hold)
 {
 	(void)engine;
+	from->parked = true;
+	to->parked = false;
 	fake.replaced++;
 	fake.from = from;
 	fake.to = to;
