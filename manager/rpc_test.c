@@ -387,6 +387,45 @@ static struct server *open_server(char path[128])
 	return server;
 }
 
+static unsigned n_turns;
+
+static void have_turn(evutil_socket_t fd, short what, void *timer)
+{
+	const struct timeval next_turn = {0};
+
+	(void)fd, (void)what;
+	n_turns++;
+	evtimer_add(*(struct event **)timer, &next_turn);
+}
+
+/* Between any two of them there is a turn for all others. */
+static void who_connects_much_keeps_nobody_waiting(void **state)
+{
+	static const char one[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"daemon.info\"}\n";
+	enum { CALLERS = 8 };
+	struct event *other = evtimer_new(daemon_base(), have_turn, &other);
+	struct server *server;
+	int callers[CALLERS];
+	char path[128];
+
+	(void)state;
+	server = open_server(path);
+	for (int i = 0; i < CALLERS; i++) {
+		callers[i] = connect_to(path);
+		evutil_make_socket_nonblocking(callers[i]);
+		assert_int_equal(send(callers[i], one, strlen(one), 0), strlen(one));
+	}
+	n_turns = 0;
+	event_active(other, EV_TIMEOUT, 0);
+	for (int i = 0; i < CALLERS; i++) {
+		free(daemon_read_line(callers[i]));
+		close(callers[i]);
+	}
+	assert_in_range(n_turns, CALLERS, 100 * CALLERS);
+	event_free(other);
+	server_close(server);
+}
+
 static void one_socket_has_one_daemon(void **state)
 {
 	struct server *server, *second;
@@ -477,6 +516,7 @@ int main(void)
 		daemon_test(callers_may_hang_up_while_waiting),
 		daemon_test(many_calls_in_one_write),
 		daemon_test(who_calls_much_keeps_nobody_waiting),
+		daemon_test(who_connects_much_keeps_nobody_waiting),
 		daemon_test(one_socket_has_one_daemon),
 		daemon_test(a_dead_daemons_socket_is_replaced),
 		daemon_test(strangers_are_refused),

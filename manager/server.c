@@ -17,7 +17,6 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <event2/listener.h>
 
 #include "common/passing.h"
 #include "common/spare.h"
@@ -28,7 +27,8 @@
 
 struct server {
 	struct event_base *base;
-	struct evconnlistener *listener;
+	struct event *listener;
+	int listen_fd; /* -1: none, see server_adopt() */
 	int spare_fd;
 	struct server_options options;
 	unsigned n_connections;
@@ -295,24 +295,20 @@ void server_adopt(struct server *server, int fd)
 	}
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
-	int length, void *arg)
+/* One in each turn of the loop: who connects without an end keeps nobody waiting. */
+static void on_caller(evutil_socket_t listener, short what, void *arg)
 {
 	struct server *server = arg;
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	(void)listener, (void)address, (void)length;
-	spare_keep(&server->spare_fd);
-	server_adopt(server, fd);
-}
-
-static void on_accept_error(struct evconnlistener *listener, void *arg)
-{
-	struct server *server = arg;
-
-	if (errno != EMFILE && errno != ENFILE)
-		return;
-	spare_hang_up(&server->spare_fd, evconnlistener_get_fd(listener));
-	turned_away("the daemon has no descriptor left");
+	(void)what;
+	if (fd >= 0) {
+		spare_keep(&server->spare_fd);
+		server_adopt(server, fd);
+	} else if (errno == EMFILE || errno == ENFILE) {
+		spare_hang_up(&server->spare_fd, listener);
+		turned_away("the daemon has no descriptor left");
+	}
 }
 
 /* ---- the socket ------------------------------------------------------------------------------ */
@@ -372,17 +368,13 @@ static int listen_at(const char *path, struct error *error)
 
 static int start_listening(struct server *server, struct error *error)
 {
-	int fd = listen_at(server->options.path, error);
-
-	if (fd < 0)
-		return fd;
-	server->listener = evconnlistener_new(server->base, on_accept, server,
-		LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (server->listener) {
-		evconnlistener_set_error_cb(server->listener, on_accept_error);
+	server->listen_fd = listen_at(server->options.path, error);
+	if (server->listen_fd < 0)
+		return server->listen_fd;
+	server->listener =
+		event_new(server->base, server->listen_fd, EV_READ | EV_PERSIST, on_caller, server);
+	if (server->listener && event_add(server->listener, NULL) == 0)
 		return 0;
-	}
-	close(fd);
 	return error_set(error, ENOMEM, server->options.path, "", "no memory");
 }
 
@@ -401,6 +393,7 @@ int server_open(struct event_base *base, const struct server_options *options,
 		server->options.connections_max = SERVER_CONNECTIONS_MAX;
 	if (!options->timeout_ms)
 		server->options.timeout_ms = SERVER_TIMEOUT_MS;
+	server->listen_fd = -1;
 	server->spare_fd = spare_open();
 	if (options->path)
 		rc = start_listening(server, error);
@@ -417,8 +410,10 @@ void server_close(struct server *server)
 		return;
 	while (!LIST_EMPTY(&server->connections))
 		connection_destroy(LIST_FIRST(&server->connections));
-	if (server->listener) {
-		evconnlistener_free(server->listener);
+	if (server->listener)
+		event_free(server->listener);
+	if (server->listen_fd >= 0) {
+		close(server->listen_fd);
 		unlink(server->options.path);
 	}
 	if (server->spare_fd >= 0)

@@ -27,22 +27,22 @@ static void connection(struct listener *listener, int fd)
 }
 
 /*
- * Edge-triggered: out of descriptors, what cannot be accepted waits for the next connection and
- * the loop does not spin.
+ * One in each turn of the loop: who connects without an end keeps nobody waiting. Edge-triggered:
+ * out of descriptors, what cannot be accepted waits for the next connection and the loop does not
+ * spin.
  */
 static void listener_event(evutil_socket_t socket, short what, void *arg)
 {
+	const struct timeval next_turn = {0};
 	struct listener *listener = arg;
-	int fd;
+	int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)socket;
 	(void)what;
-	while (listener->fd >= 0) {
-		fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0)
-			return;
-		connection(listener, fd);
-	}
+	if (fd < 0)
+		return;
+	evtimer_add(listener->turn, &next_turn);
+	connection(listener, fd);
 }
 
 static int bind_file(struct listener *listener, mode_t mode)
@@ -112,7 +112,8 @@ int listener_open(struct listener *listener, struct event_base *base, const char
 	listener->arg = arg;
 	listener->event = event_new(
 		base, listener->fd, EV_READ | EV_PERSIST | EV_ET, listener_event, listener);
-	if (!listener->event || event_add(listener->event, NULL))
+	listener->turn = evtimer_new(base, listener_event, listener);
+	if (!listener->event || !listener->turn || event_add(listener->event, NULL))
 		return fail(listener, -ENOMEM, error);
 	return 0;
 }
@@ -123,6 +124,8 @@ void listener_close(struct listener *listener)
 
 	if (listener->event)
 		event_free(listener->event);
+	if (listener->turn)
+		event_free(listener->turn);
 	if (listener->fd >= 0)
 		close(listener->fd);
 	if (listener->inode && stat(listener->path, &st) == 0 && st.st_ino == listener->inode)

@@ -28,6 +28,7 @@ struct peer {
 struct listener {
 	int fd;              /* -1: not open */
 	struct event *event; /* NULL: does not accept */
+	struct event *turn;  /* for the next connection, when others have had theirs */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	ino_t inode;
 	/* Takes over the non-blocking connection. May close the listener. */
