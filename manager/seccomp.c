@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED true
@@ -124,6 +125,13 @@ static int allow_memory(scmp_filter_ctx filter)
 			    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 }
 
+/* Pipes with a name, no devices. */
+static int allow_pipes(scmp_filter_ctx filter)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mknodat), 1,
+		SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFIFO));
+}
+
 static int allow_namespaces(scmp_filter_ctx filter)
 {
 	return seccomp_rule_add(
@@ -131,7 +139,7 @@ static int allow_namespaces(scmp_filter_ctx filter)
 }
 
 static int (*const parts[])(scmp_filter_ctx filter) = {allow_calls, allow_sockets, allow_prctl,
-	allow_limits, allow_threads, allow_memory, allow_namespaces};
+	allow_limits, allow_threads, allow_memory, allow_pipes, allow_namespaces};
 
 static int load(scmp_filter_ctx filter)
 {

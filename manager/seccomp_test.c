@@ -16,6 +16,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -106,6 +107,11 @@ static long load_keys(void)
 	return syscall(SYS_add_key, "user", "netvm", "y", 1, -1);
 }
 
+static long make_device(void)
+{
+	return mknod("/nowhere/device", S_IFBLK | 0600, 0);
+}
+
 static const struct {
 	const char *name;
 	long (*call)(void);
@@ -125,6 +131,7 @@ static const struct {
 	{"prctl", dumpable},
 	{"setrlimit", raise_limit},
 	{"add_key", load_keys},
+	{"mknod", make_device},
 };
 
 static void *thread_run(void *arg)
@@ -161,6 +168,11 @@ static bool network_namespaces_are_entered(void)
 	return setns(-1, CLONE_NEWNET) < 0 && errno == EBADF;
 }
 
+static bool pipes_are_named(void)
+{
+	return mkfifo("/nowhere/pipe", 0600) < 0 && errno == ENOENT;
+}
+
 static bool names_are_looked_up(void)
 {
 	return getpwnam("root") && !getpwnam("nobody-knows-me");
@@ -174,6 +186,7 @@ static const struct {
 	{"sockets", sockets_open},
 	{"shared memory", memory_is_shared},
 	{"network namespaces", network_namespaces_are_entered},
+	{"named pipes", pipes_are_named},
 	{"names of users", names_are_looked_up},
 };
 

@@ -96,8 +96,8 @@ void child_leave(struct child *child)
 		close(child->pidfd);
 	if (child->cgroup.procs_fd >= 0)
 		close(child->cgroup.procs_fd);
-	output_close(&child->output);
-	*child = (struct child){.pidfd = -1, .output.fd = -1, .cgroup.procs_fd = -1};
+	output_close(child->output);
+	*child = (struct child){.pidfd = -1, .cgroup.procs_fd = -1};
 }
 
 static void child_release(struct child *child)
@@ -119,7 +119,7 @@ static int child_spawn(struct child *child, const struct manager *manager,
 		.uid = settings->uid,
 		.gid = settings->gid,
 		.cpus = CPU_COUNT(&settings->cpus) ? &settings->cpus : NULL,
-		.output_fd = child->output.fd,
+		.output_fd = output_writer(child->output),
 		.cgroup_fd = child->cgroup.procs_fd,
 		.extra_fd = extra_fd,
 		.dies_with_daemon = settings->guest && extra_fd < 0,
@@ -129,9 +129,14 @@ static int child_spawn(struct child *child, const struct manager *manager,
 	environment_fill(&env, manager, settings);
 	if (env.failed)
 		rc = error_set(error, ENOMEM, "", "", "no memory for the environment");
+	else if (options.output_fd < 0)
+		rc = error_set(error, -options.output_fd, "", "", "cannot open its output: %s",
+			strerror(-options.output_fd));
 	else
 		rc = spawn(&options, &child->pid, &child->pidfd, error);
 	environment_free(&env);
+	if (options.output_fd >= 0)
+		close(options.output_fd);
 	if (rc)
 		child->pid = 0;
 	else
@@ -165,7 +170,7 @@ static int start(struct child *child, const struct manager *manager,
 	int rc;
 
 	*child = (struct child){.pidfd = -1, .cgroup.procs_fd = -1, .exited = exited, .arg = arg};
-	rc = output_open(&child->output, manager->run_dir, settings->name, error);
+	rc = output_open(manager->base, manager->run_dir, settings->name, &child->output, error);
 	if (!rc) {
 		child_make_cgroup(child, settings);
 		rc = child_spawn(child, manager, settings, argv, extra_fd, error);
@@ -221,7 +226,7 @@ int child_move(struct child *to, struct child *from, void (*exited)(void *), voi
 	to->event = event;
 	to->exited = exited;
 	to->arg = arg;
-	*from = (struct child){.pidfd = -1, .output.fd = -1, .cgroup.procs_fd = -1};
+	*from = (struct child){.pidfd = -1, .cgroup.procs_fd = -1};
 	return 0;
 }
 
@@ -245,7 +250,7 @@ int child_adopt(struct child *child, const struct manager *manager,
 		.exited = exited,
 		.arg = arg};
 	memcpy(child->cgroup.path, survivor->cgroup, sizeof(child->cgroup.path));
-	rc = output_open(&child->output, manager->run_dir, settings->name, error);
+	rc = output_open(manager->base, manager->run_dir, settings->name, &child->output, error);
 	if (!rc && child_watch(child, manager))
 		rc = error_set(error, ENOMEM, "", "", "no memory to watch a process");
 	if (rc) {
@@ -318,7 +323,7 @@ static void end_describe(
 	else
 		n = snprintf(end->text, sizeof(end->text), "killed by signal %d (%s)",
 			info->si_status, strsignal(info->si_status));
-	output_last_line(&child->output, line, sizeof(line));
+	output_last_line(child->output, line, sizeof(line));
 	if (!end->clean && line[0])
 		snprintf(end->text + n, sizeof(end->text) - (size_t)n, ": %s", line);
 }

@@ -22,7 +22,7 @@ struct child {
 	int pidfd;
 	bool adopted; /* an earlier daemon started it */
 	struct event *event;
-	struct output output;
+	struct output *output;
 	struct cgroup cgroup;
 	void (*exited)(void *arg);
 	void *arg;

@@ -359,8 +359,7 @@ static void starting_timer(struct nf_instance *instance)
 static void running_timer(struct nf_instance *instance)
 {
 	instance->backoff_ms = instance_times.backoff_min_ms;
-	output_trim(&instance->child.output);
-	enter(instance, NF_RUNNING, instance_times.steady_ms);
+	enter(instance, NF_RUNNING, 0);
 }
 
 static void backoff_timer(struct nf_instance *instance)

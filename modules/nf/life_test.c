@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <event2/event.h>
 
 #include "common/clock.h"
 #include "modules/nf/instance.h"
@@ -354,30 +355,74 @@ static void test_back_off_doubles(void **state)
 	assert_int_equal(rig_figure("fw", "restarts"), 3);
 }
 
-static bool log_is_small(void *path)
+static bool is_true(void *flag)
 {
-	struct stat st;
-
-	return stat(path, &st) == 0 && st.st_size < OUTPUT_MAX_BYTES;
+	return *(bool *)flag;
 }
 
-/* The timer of a steady run resets the back-off and trims the log, which can be seen. */
+static void set_flag(evutil_socket_t fd, short what, void *flag)
+{
+	(void)fd, (void)what;
+	*(bool *)flag = true;
+}
+
+/* Timers run in the order of their times: this one after that of the NF. */
+static void pass_steady_time(void)
+{
+	const struct timeval later = {.tv_usec = 2000};
+	bool over = false;
+
+	event_base_once(rig_manager.base, -1, EV_TIMEOUT, set_flag, &over, &later);
+	fake_loop_until(rig_manager.base, is_true, &over);
+}
+
+/* It resets the back-off. */
 static void test_steady_run(void **state)
 {
-	char path[PATH_MAX];
-
 	(void)state;
-	snprintf(path, sizeof(path), "%.4000s/nf/fw.log", rig_run_dir);
 	instance_times.steady_ms = 1;
 	rig_apply_ok(rig_one("fw", rig_acting("serve")));
 	for (int i = 0; i < 2; i++) {
 		rig_await("running");
-		assert_return_code(truncate(path, 2 * OUTPUT_MAX_BYTES), errno);
-		fake_loop_until(rig_manager.base, log_is_small, path);
+		pass_steady_time();
 		kill((pid_t)rig_figure("fw", "pid"), SIGKILL);
 		rig_await("backoff");
 	}
 	assert_int_equal(fake_events("nf-backoff", "in 1 ms"), 2);
+}
+
+struct watched_log {
+	char path[PATH_MAX];
+	off_t before;
+};
+
+/* In each turn of the loop it is within its bound. */
+static bool log_was_cut(void *arg)
+{
+	struct watched_log *log = arg;
+	struct stat st;
+	bool cut;
+
+	assert_return_code(stat(log->path, &st), errno);
+	assert_in_range(st.st_size, 0, OUTPUT_MAX_BYTES);
+	cut = st.st_size < log->before;
+	log->before = st.st_size;
+	return cut;
+}
+
+/* It can print as much as it likes: it lives, works, and takes no more room than others. */
+static void test_chatter(void **state)
+{
+	struct watched_log log = {.before = 0};
+
+	(void)state;
+	snprintf(log.path, sizeof(log.path), "%.4000s/nf/fw.log", rig_run_dir);
+	rig_apply_ok(rig_one("fw", rig_acting("chatter")));
+	rig_await("running");
+	fake_loop_until(rig_manager.base, log_was_cut, &log);
+	assert_true(rig_is_state("fw", "running"));
+	kill((pid_t)rig_figure("fw", "pid"), SIGKILL);
+	rig_await_event("nf-exit", "(Killed): and so on and so on");
 }
 
 static void test_stubborn_is_killed(void **state)
@@ -440,6 +485,7 @@ int main(void)
 		RIG_TEST(test_ends),
 		RIG_TEST(test_back_off_doubles),
 		RIG_TEST(test_steady_run),
+		RIG_TEST(test_chatter),
 		RIG_TEST(test_stubborn_is_killed),
 		RIG_TEST(test_mute_does_not_hold_up),
 		RIG_TEST(test_restart_has_time),

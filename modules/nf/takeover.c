@@ -386,6 +386,6 @@ void takeover_return(struct nf_instance *instance)
 	old->book = &old->past;
 	instance->book = &old->past;
 	old->after = AFTER_POLICY;
-	output_resume(&old->child.output);
+	output_resume(old->child.output);
 	instance_leave(instance);
 }

@@ -102,6 +102,13 @@ static int talk(struct client *client)
 	return 0;
 }
 
+static _Noreturn void chatter(void)
+{
+	setlinebuf(stdout);
+	for (;;)
+		puts("and so on and so on");
+}
+
 /* As NetLib does it: to the next daemon when this one is gone. */
 static int serve_all(struct client *client)
 {
@@ -136,6 +143,8 @@ int main(int argc, char **argv)
 		__atomic_store_n(&client.channel->queue[0].heartbeat, 1, __ATOMIC_RELAXED);
 	if (strcmp(role, "state") == 0)
 		return serve_state(&client, argc > 2 ? argv[2] : "");
+	if (strcmp(role, "chatter") == 0)
+		chatter();
 	if (strcmp(role, "stubborn") == 0)
 		ignore_all();
 	if (strcmp(role, "crash") == 0)
