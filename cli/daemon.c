@@ -8,9 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,8 +21,10 @@
 #include "cli/actions.h"
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "common/clock.h"
 
 #define DAEMON_WORDS_MAX 64
+#define WAIT_S           60 /* as long as systemd waits for one */
 #define READY_FD         3
 #define READY_FD_WORDS   "3"
 
@@ -29,6 +34,7 @@ struct plan {
 	char text[16384]; /* its command line */
 	char *argv[DAEMON_WORDS_MAX + 4];
 	int report[2]; /* the new one says here how it went */
+	double wait_s; /* for that */
 };
 
 /* ---- systemd --------------------------------------------------------------------------------- */
@@ -180,35 +186,77 @@ static _Noreturn void become_daemon(struct plan *plan)
 	_exit(127);
 }
 
-/* "exited with status 1", for one that ended without a word. */
-static void describe_end(pid_t pid, char *text, size_t size)
+static int left_ms(uint64_t deadline_ns)
 {
-	int status = 0;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	uint64_t left_ns = now_ns < deadline_ns ? deadline_ns - now_ns : 0;
 
-	if (waitpid(pid, &status, 0) < 0)
-		snprintf(text, size, "it said nothing");
-	else if (WIFSIGNALED(status))
+	return left_ns / 1000000 < INT_MAX ? (int)(left_ns / 1000000) : INT_MAX;
+}
+
+/* Within that time. */
+static bool is_readable(int fd, uint64_t deadline_ns)
+{
+	struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+	int n;
+
+	do
+		n = poll(&pollfd, 1, left_ms(deadline_ns));
+	while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
+/* Its one line, "" when it ends or closes the pipe without one. False: neither came in time. */
+static bool hear_report(int fd, uint64_t deadline_ns, char *line, size_t size)
+{
+	size_t length = 0;
+	ssize_t n = 1;
+
+	while (n > 0 && length < size - 1 && !memchr(line, '\n', length)) {
+		if (!is_readable(fd, deadline_ns))
+			return false;
+		n = read(fd, line + length, size - 1 - length);
+		length += n > 0 ? (size_t)n : 0;
+	}
+	line[length] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	return true;
+}
+
+/* "exited with status 1", for one that ended without a word. False: it has not ended in time. */
+static bool describe_end(pid_t pid, uint64_t deadline_ns, char *text, size_t size)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), status = 0;
+	bool ended = is_readable(pidfd, deadline_ns);
+
+	close(pidfd);
+	if (!ended)
+		return false;
+	waitpid(pid, &status, 0);
+	if (WIFSIGNALED(status))
 		snprintf(text, size, "killed by signal %d (%s)", WTERMSIG(status),
 			strsignal(WTERMSIG(status)));
 	else
 		snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
+	return true;
 }
 
-/* Its one line: READY, or FAILED and why, or nothing when it ends without a word. */
-static int await_report(struct cli *cli, struct plan *plan, pid_t pid)
+/* READY, or FAILED and why, or nothing when it ends without a word. */
+static int await_report(struct cli *cli, const struct plan *plan, pid_t pid)
 {
-	FILE *report = fdopen(plan->report[0], "re");
-	char line[4096] = "";
+	uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(plan->wait_s * 1e9);
+	char line[4096];
+	bool heard = hear_report(plan->report[0], deadline_ns, line, sizeof(line));
 
-	if (!report || !fgets(line, sizeof(line), report))
-		line[0] = '\0';
-	if (report)
-		fclose(report);
-	line[strcspn(line, "\n")] = '\0';
-	if (strcmp(line, "READY") == 0)
+	close(plan->report[0]);
+	if (heard && strcmp(line, "READY") == 0)
 		return 0;
-	if (!*line)
-		describe_end(pid, line, sizeof(line));
+	if (!heard || (!*line && !describe_end(pid, deadline_ns, line, sizeof(line))))
+		return fault_other(&cli->fault, FAULT_FAILED,
+			"netvm version says which one serves; end the other, or wait longer: "
+			"--wait",
+			"process %d (%s) runs and has not said in %g s whether it took over", pid,
+			plan->binary, plan->wait_s);
 	return fault_other(&cli->fault, FAULT_FAILED, "the one that runs goes on",
 		"the new daemon did not start: %s",
 		strncmp(line, "FAILED ", 7) == 0 ? line + 7 : line);
@@ -233,13 +281,17 @@ static int start_daemon(struct cli *cli, struct plan *plan)
 
 int run_daemon_restart(struct cli *cli, const struct call *call)
 {
-	json_t *info = cli_ask(cli, "daemon.info", NULL);
-	struct plan plan = {.pid = info ? client_pid(cli->client) : 0};
+	struct plan plan = {0};
 	char unit[256];
+	json_t *info;
 
-	json_decref(info);
+	if (call_option_number(cli, call, "--wait", 0, WAIT_S, &plan.wait_s))
+		return -EINVAL;
+	info = cli_ask(cli, "daemon.info", NULL);
 	if (!info)
 		return -EIO;
+	json_decref(info);
+	plan.pid = client_pid(cli->client);
 	if (plan.pid <= 0)
 		return fault_other(&cli->fault, FAULT_FAILED,
 			"run this command there, or restart the container",

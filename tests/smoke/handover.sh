@@ -81,6 +81,13 @@ check "the same NFs" equal "$(stat_of '[.nfs[].pid] | tostring')" "$pids"
 check "the same document" equal "$(netvm config show)" "$document"
 refused "not with a program that is none" "no-netvmd" netvm daemon restart --binary /no-netvmd
 refused "nor with one that crashes" "did not start: exited with status 1" netvm daemon restart --binary /bin/false
+for way in "" "exec 3>&-"; do
+	printf '#!/bin/sh\n%s\necho $$ >stranger.pid\nexec sleep 1000\n' "$way" >stranger
+	chmod 755 stranger
+	refused "nor one that ${way:+closes its report and }says nothing" "has not said in 1 s whether it took over" \
+		netvm daemon restart --binary "$PWD/stranger" --wait 1
+	kill "$(cat stranger.pid)"
+done
 check "nothing changes then" equal "$(netvm -j version | jq .pid)" "$daemon"
 one_daemon() { [ "$(pgrep -cx netvmd)" = 1 ]; }
 check "one daemon is there" until_true 10 one_daemon
