@@ -1,15 +1,21 @@
 /* Cgroups of NFs. See cgroup.h; the files are described in the kernel's cgroup-v2.rst. */
 #include "modules/nf/cgroup.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include "common/clock.h"
 
 static bool is_cgroup2(const char *mount)
 {
@@ -49,11 +55,42 @@ static int own_path(char *path, size_t size)
 	return rc;
 }
 
-int cgroup_create(struct cgroup *cgroup, const char *name, unsigned number, struct error *error)
+static uint64_t now_s(void)
+{
+	return clock_ns(CLOCK_BOOTTIME) / 1000000000;
+}
+
+/* By the name that cgroup_create() gives. */
+static bool is_old(const char *name)
+{
+	const char *letters = strrchr(name, '-'), *number = letters;
+
+	if (strncmp(name, "nf-", 3) != 0 || !letters || strlen(letters + 1) != 6)
+		return false;
+	while (isdigit((unsigned char)number[-1]))
+		number--;
+	return number < letters && number[-1] == '-' &&
+	       strtoull(number, NULL, 10) + CGROUP_NEW_S < now_s();
+}
+
+/* One that somebody is in cannot be removed. */
+static void remove_empty(const char *parent)
+{
+	DIR *folder = opendir(parent);
+	struct dirent *entry;
+
+	while (folder && (entry = readdir(folder)))
+		if (is_old(entry->d_name))
+			unlinkat(dirfd(folder), entry->d_name, AT_REMOVEDIR);
+	if (folder)
+		closedir(folder);
+}
+
+int cgroup_create(struct cgroup *cgroup, const char *name, struct error *error)
 {
 	static const char *const mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
 	const char *mount = is_cgroup2(mounts[0]) ? mounts[0] : mounts[1];
-	char own[PATH_MAX], file[PATH_MAX + 16];
+	char own[PATH_MAX], parent[PATH_MAX], file[PATH_MAX + 16];
 	int rc;
 
 	*cgroup = (struct cgroup){.procs_fd = -1};
@@ -62,8 +99,11 @@ int cgroup_create(struct cgroup *cgroup, const char *name, unsigned number, stru
 			"there is no cgroup v2 hierarchy");
 	/* Unlike any other: daemons in one cgroup may have NFs of the same name, and kill only
 	 * theirs. */
-	if (snprintf(file, PATH_MAX, "%s%s/nf-%s-%u-XXXXXX", mount, own, name, number) >= PATH_MAX)
+	if (snprintf(parent, PATH_MAX, "%s%s", mount, own) >= PATH_MAX ||
+		snprintf(file, PATH_MAX, "%s/nf-%s-%" PRIu64 "-XXXXXX", parent, name, now_s()) >=
+			PATH_MAX)
 		return error_set(error, ENAMETOOLONG, "", "", "the cgroup's path is too long");
+	remove_empty(parent);
 	if (!mkdtemp(file))
 		return error_set(error, errno, "", "run netvmd as a service with Delegate=yes",
 			"cannot make %s: %s", file, strerror(errno));

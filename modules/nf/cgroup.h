@@ -15,9 +15,14 @@ struct cgroup {
 	int procs_fd;        /* its cgroup.procs, open for writing; -1 */
 };
 
-/* Make a new one, "nf-NAME-NUMBER-" and six letters. Returns 0 or -errno with error set; then
- * `cgroup` is none. */
-int cgroup_create(struct cgroup *cgroup, const char *name, unsigned number, struct error *error);
+/*
+ * Make a new one, "nf-NAME-SECONDS-" and six letters; the seconds are those since the machine
+ * started. Empty ones that are older than CGROUP_NEW_S are nobody's and go: those of NFs that
+ * outlived their daemon and ended when none ran, or whose last process took its time to die.
+ * Returns 0 or -errno with error set; then `cgroup` is none.
+ */
+int cgroup_create(struct cgroup *cgroup, const char *name, struct error *error);
+#define CGROUP_NEW_S 60 /* another daemon may not have put its NF there yet */
 
 /* End what is left in it and remove it; becomes none. */
 void cgroup_destroy(struct cgroup *cgroup);

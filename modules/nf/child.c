@@ -77,11 +77,10 @@ static void environment_free(struct environment *env)
 /* Missing cgroups are worth one event, not one per NF. */
 static void child_make_cgroup(struct child *child, const struct nf_settings *settings)
 {
-	static unsigned number;
 	static bool told;
 	struct error error = {0};
 
-	if (cgroup_create(&child->cgroup, settings->name, ++number, &error) == 0 || told)
+	if (cgroup_create(&child->cgroup, settings->name, &error) == 0 || told)
 		return;
 	told = true;
 	events_add("nf-cgroup", "", "NFs run without cgroups of their own: %s%s%s", error.message,

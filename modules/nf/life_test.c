@@ -70,7 +70,7 @@ static void test_cgroup(void **state)
 	char path[PATH_MAX];
 
 	(void)state;
-	if (cgroup_create(&probe, "probe", 0, NULL))
+	if (cgroup_create(&probe, "probe", NULL))
 		skip();
 	assert_return_code(access(probe.path, F_OK), errno);
 	strcpy(path, probe.path);
