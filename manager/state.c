@@ -275,8 +275,3 @@ void state_open(const char *state_dir, const char *config_path)
 	state.config_path = config_path;
 	state_saved();
 }
-
-void state_close(void)
-{
-	memset(&state, 0, sizeof(state));
-}

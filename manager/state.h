@@ -27,7 +27,6 @@
 
 /* Where, and beside which saved document. Until then, as in tests of parts, nothing is written. */
 void state_open(const char *state_dir, const char *config_path);
-void state_close(void);
 
 /*
  * The document of a daemon that did not stop cleanly, new reference; NULL: there is none.

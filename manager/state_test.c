@@ -78,7 +78,6 @@ static int teardown(void **state)
 {
 	(void)state;
 	state_remove();
-	state_close();
 	return 0;
 }
 
