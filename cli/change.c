@@ -9,6 +9,7 @@
 #include "cli/assign.h"
 #include "cli/schema.h"
 #include "cli/table.h"
+#include "cli/value.h"
 #include "manager/yaml.h"
 
 /* ---- objects --------------------------------------------------------------------------------- */
@@ -158,37 +159,68 @@ int params_save(struct cli *cli, const struct call *call, json_t *params)
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-static char *value_text(const json_t *change, const char *key)
+/* What it has other than by default, as one would type it: name "lan" of "ports.lan". */
+static void print_fields(struct cli *cli, const char *path, const json_t *object)
 {
-	return json_dumps(json_object_get(change, key), JSON_ENCODE_ANY | JSON_COMPACT);
+	const char *name = path + strcspn(path, ".");
+	char *key = strndup(path, (size_t)(name - path));
+	const json_t *section = key ? schema_section(cli_schema(cli), key) : NULL;
+	struct schema_fields fields = schema_fields(section);
+	const char *space = "  ";
+
+	for (unsigned i = 0; i < fields.n; i++) {
+		char *words;
+
+		if (!value_is_notable(&fields.at[i], name + (*name == '.'), object))
+			continue;
+		words = value_words(value_at(object, fields.at[i].path), true);
+		fprintf(cli->out, "%s%s=", space, fields.at[i].path);
+		space = " ";
+		value_print_quoted(cli->out, words ? words : "?");
+		free(words);
+	}
+	free(fields.at);
+	free(key);
 }
 
+static void print_value(struct cli *cli, const json_t *value)
+{
+	char *words = value_words(value, true);
+
+	fputs(words ? words : "?", cli->out);
+	free(words);
+}
+
+static void print_set(struct cli *cli, const json_t *change)
+{
+	const char *effect = json_string_value(json_object_get(change, "effect"));
+
+	fputs("  ", cli->out);
+	print_value(cli, json_object_get(change, "old"));
+	fputs(" -> ", cli->out);
+	print_value(cli, json_object_get(change, "new"));
+	if (effect && strcmp(effect, "recreate") == 0)
+		fputs("  (made again)", cli->out);
+	if (effect && strcmp(effect, "restart") == 0)
+		fputs("  (needs a restart of netvmd)", cli->out);
+}
+
+/* One line: "+ ports.lan  spec=tap:eth0", "~ ports.lan.mtu  1500 -> 9000", "- ports.lan". */
 static void print_change(struct cli *cli, const json_t *change)
 {
 	const char *op = json_string_value(json_object_get(change, "op"));
-	const char *effect = json_string_value(json_object_get(change, "effect"));
+	const char *path = json_string_value(json_object_get(change, "path"));
 	bool is_set = op && strcmp(op, "set") == 0;
 	bool is_add = op && strcmp(op, "add") == 0;
-	char *old = value_text(change, "old"), *new = value_text(change, "new");
 
 	colour_set(cli->out, cli->colour, is_set ? COLOUR_WARN : is_add ? COLOUR_GOOD : COLOUR_BAD);
-	fprintf(cli->out, "  %c %s",
-		is_set   ? '~'
-		: is_add ? '+'
-			 : '-',
-		json_string_value(json_object_get(change, "path")));
+	fprintf(cli->out, "  %c %s", is_set ? '~' : is_add ? '+' : '-', path ? path : "?");
 	colour_set(cli->out, cli->colour, COLOUR_NONE);
 	if (is_set)
-		fprintf(cli->out, "  %s -> %s", old ? old : "?", new ? new : "?");
-	else if (is_add)
-		fprintf(cli->out, "  %s", new ? new : "?");
-	if (is_set && effect && strcmp(effect, "recreate") == 0)
-		fputs("  (made again)", cli->out);
-	if (is_set && effect && strcmp(effect, "restart") == 0)
-		fputs("  (needs a restart of netvmd)", cli->out);
+		print_set(cli, change);
+	else if (is_add && path)
+		print_fields(cli, path, json_object_get(change, "new"));
 	fputc('\n', cli->out);
-	free(old);
-	free(new);
 }
 
 void print_changes(struct cli *cli, const struct call *call, const json_t *result)

@@ -6,6 +6,7 @@
 #include "cli/actions.h"
 #include "cli/schema.h"
 #include "cli/table.h"
+#include "cli/value.h"
 #include "manager/yaml.h"
 
 #define COLUMNS_MAX 32
@@ -50,57 +51,12 @@ int params_show(struct cli *cli, const struct call *call, json_t *params)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* "a, b" for lists, the bare text for texts, else JSON. */
-static char *value_text(const json_t *value)
-{
-	char *text, *end;
-
-	if (!value || json_is_null(value))
-		return strdup("-");
-	if (json_is_string(value))
-		return strdup(json_string_value(value));
-	text = json_dumps(value, JSON_ENCODE_ANY);
-	if (!text || !json_is_array(value))
-		return text;
-	end = text;
-	for (const char *at = text; *at; at++) {
-		if (!strchr("[]\"", *at))
-			*end++ = *at;
-	}
-	*end = '\0';
-	return text;
-}
-
 static void value_cell(struct table *table, enum colour colour, const json_t *value)
 {
-	char *text = value_text(value);
+	char *text = value_words(value, false);
 
-	table_cell(table, colour, "%s", text && *text ? text : "-");
+	table_cell(table, colour, "%s", text ? text : "-");
 	free(text);
-}
-
-/* The value at "match.in_port" within an object, or NULL. */
-static const json_t *value_at(const json_t *object, const char *path)
-{
-	size_t length = strcspn(path, ".");
-	char key[64];
-
-	snprintf(key, sizeof(key), "%.*s", (int)length, path);
-	object = json_object_get(object, key);
-	return path[length] ? value_at(object, path + length + 1) : object;
-}
-
-/* Does the object say something else than the default? */
-static bool is_notable(const struct schema_field *field, const char *name, const json_t *object)
-{
-	const json_t *value = value_at(object, field->path);
-	const json_t *preset = json_object_get(field->entry, "default");
-
-	if (!value || json_is_null(value))
-		return false;
-	if (json_is_true(json_object_get(field->entry, "default_name")))
-		return strcmp(json_string_value(value) ? json_string_value(value) : "", name) != 0;
-	return !preset || !json_equal(value, preset);
 }
 
 /* ---- one object ------------------------------------------------------------------------------ */
@@ -116,7 +72,7 @@ static void print_object(struct cli *cli, const json_t *section, const json_t *o
 		const json_t *entry = fields.at[i].entry;
 		const json_t *value = value_at(object, fields.at[i].path);
 		const char *unit = schema_text(entry, "unit");
-		bool notable = is_notable(&fields.at[i], "", object);
+		bool notable = value_is_notable(&fields.at[i], "", object);
 
 		value = value ? value : json_object_get(entry, "default");
 		table_cell(table, COLOUR_BOLD, "%s", fields.at[i].path);
@@ -147,7 +103,7 @@ static unsigned choose_columns(const struct schema_fields *fields, const json_t 
 			    !strchr(fields->at[i].path, '.');
 
 		json_object_foreach ((json_t *)objects, name, object)
-			show = show || is_notable(&fields->at[i], name, object);
+			show = show || value_is_notable(&fields->at[i], name, object);
 		if (show)
 			columns[n++] = &fields->at[i];
 	}
@@ -246,26 +202,6 @@ void print_yaml(struct cli *cli, const struct call *call, const json_t *result)
 
 /* ---- guests ---------------------------------------------------------------------------------- */
 
-/* As a shell reads it back: plain, or in single quotes. */
-static void print_word(FILE *out, const char *word)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "%+,-./:=@_";
-
-	if (*word && word[strspn(word, plain)] == '\0') {
-		fputs(word, out);
-		return;
-	}
-	fputc('\'', out);
-	for (; *word; word++) {
-		if (*word == '\'')
-			fputs("'\\''", out);
-		else
-			fputc(*word, out);
-	}
-	fputc('\'', out);
-}
-
 static void print_libvirt(struct cli *cli, const char *elements)
 {
 	if (elements)
@@ -288,7 +224,7 @@ void print_guest(struct cli *cli, const struct call *call, const json_t *result)
 	json_array_foreach (json_object_get(result, "qemu"), i, word) {
 		if (i)
 			fputc(' ', cli->out);
-		print_word(cli->out, json_string_value(word));
+		value_print_quoted(cli->out, json_string_value(word));
 	}
 	fputc('\n', cli->out);
 }

@@ -107,8 +107,19 @@ def config_patch(params):
     if change.get("name") == "gone":
         refuse("ENOENT", "ports.gone", 'unknown port "gone"', "known: lan, wan")
     path = change["section"] + ("." + change["name"] if "name" in change else "")
+    if change["op"] == "set":
+        return {"changes": [set_field(change, path, field, new) for field, new in value.items()]}
     return {"changes": [{"op": change["op"], "path": path, "old": None, "new": value,
                          "effect": "live"}]}
+
+
+def set_field(change, path, field, new):
+    """Fields have their defaults where they are not given, as in the daemon's own answers."""
+    entry = SCHEMA["sections"][change["section"]]["fields"][field]
+    old = DOCUMENT[change["section"]]
+    old = old[change["name"]] if "name" in change else old
+    return {"op": "set", "path": f"{path}.{field}", "old": old.get(field, entry.get("default")),
+            "new": entry.get("default") if new is None else new, "effect": entry["mutability"]}
 
 
 def config_diff(params):
