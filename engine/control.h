@@ -12,10 +12,14 @@
 
 #include "engine/datapath.h"
 
-/* Counters by chain name, kept for the engine's life. */
+/*
+ * Counters by chain name, as long as there are programs of that name. Afterwards they are gone: the
+ * conservation line needs them not, it is the workers'.
+ */
 struct chain_books {
 	struct chain_books *next;
 	struct counters *counters; /* [worker] */
+	unsigned n_programs;
 	char name[NETVM_NAME_BYTES];
 };
 

@@ -93,13 +93,14 @@ struct program {
 	uint16_t direction;
 	enum on_failure on_failure;
 	uint16_t n_steps;
-	const char *name;            /* of the chain; lives as long as the engine */
+	const char *name;            /* of the chain, in its books */
 	struct counters *counters;   /* [worker]; of the chain, shared by its programs */
 	struct under_way *under_way; /* [worker] */
 	/* Control side: as the options said; the next one that waits for its last packet. */
 	uint32_t hold_pkts, hold_ms;
 	uint32_t guard_crashes, guard_ms;
 	bool guard_bypass;
+	struct chain_books *books;
 	struct program *retired_next;
 	struct step step[];
 };

@@ -289,7 +289,10 @@ struct counters {
 void engine_port_counters(
 	struct engine *engine, const struct port *port, struct counters *counters);
 void engine_nf_counters(struct engine *engine, const struct nf *nf, struct counters *counters);
-/* Of all programs with that name since the engine started; all zero for an unknown name. */
+/*
+ * Of all programs with that name, also those before them as long as there was one at each moment;
+ * all zero for an unknown name.
+ */
 void engine_chain_counters(struct engine *engine, const char *name, struct counters *counters);
 
 struct nf_load {

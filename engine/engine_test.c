@@ -260,6 +260,37 @@ static void change_lets_packets_finish_on_the_old_chain(void **state)
 	fixture_finish(f);
 }
 
+/* They go with the last packet that is on its way through the chain; the line balances. */
+static void books_go_with_their_chain(void **state)
+{
+	struct fixture *f = fixture_start(1);
+	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
+	struct program_options other;
+	struct counters counters;
+	uint64_t words[10];
+
+	(void)state;
+	fixture_chain(&other, f, "other", NULL, 0);
+	fixture_steer_through(f, &f->a, 1);
+	fixture_give(f, 10, 0);
+	take_n(a, words, 10);
+	fixture_steer_through(f, &f->a, 1); /* changed: the same books */
+	fixture_steer(f, &other);
+	engine_chain_counters(f->engine, "chain", &counters);
+	assert_int_equal(counters.rx_pkts, 10);
+	rig_nf_send(a, 0, words, 10);
+	assert_true(rig_wait(rig_port_n_out(f->out) == 10));
+	fixture_steer(f, &other);
+	engine_chain_counters(f->engine, "chain", &counters);
+	assert_int_equal(counters.rx_pkts, 0);
+	fixture_steer_through(f, &f->a, 1); /* one of the same name is another one */
+	engine_chain_counters(f->engine, "chain", &counters);
+	assert_int_equal(counters.rx_pkts, 0);
+	assert_int_equal(fixture_books(f).sent, 10);
+	rig_nf_free(f->engine, a);
+	fixture_finish(f);
+}
+
 static void detour_comes_back_and_loops_end(void **state)
 {
 	struct fixture *f = fixture_start(1);
@@ -591,6 +622,7 @@ int main(void)
 		cmocka_unit_test(failing_open_skips_the_service),
 		cmocka_unit_test(overload_is_shed_at_the_entry),
 		cmocka_unit_test(change_lets_packets_finish_on_the_old_chain),
+		cmocka_unit_test(books_go_with_their_chain),
 		cmocka_unit_test(detour_comes_back_and_loops_end),
 		cmocka_unit_test(stock_packets_are_injected),
 		cmocka_unit_test(stock_is_kept_filled),

@@ -41,13 +41,19 @@ static struct chain_books *chain_books_get(struct engine *engine, const char *na
 	return books;
 }
 
-/* Those made since `first` was the first; no program refers to them. */
-static void drop_books(struct engine *engine, const struct chain_books *first)
+/* Those of no program; but a trace knows its chain by where the name lies. */
+static void drop_books(struct engine *engine)
 {
-	while (engine->chains != first) {
-		struct chain_books *books = engine->chains;
+	struct chain_books **at = &engine->chains;
 
-		engine->chains = books->next;
+	while (*at) {
+		struct chain_books *books = *at;
+
+		if (books->n_programs || engine->trace) {
+			at = &books->next;
+			continue;
+		}
+		*at = books->next;
 		free(books->counters);
 		free(books);
 	}
@@ -86,6 +92,7 @@ static int check_program(const struct program_options *options, struct error *er
 
 void program_free(const struct engine *engine, struct program *program)
 {
+	program->books->n_programs--;
 	for (unsigned i = 0; i < program->n_steps; i++) {
 		for (unsigned w = 0; program->step[i].hold && w < engine->n_workers; w++)
 			free(program->step[i].hold[w]);
@@ -156,6 +163,8 @@ struct program *program_compile(struct engine *engine, const struct program_opti
 	}
 	memset(program->under_way, 0, engine->n_workers * sizeof(*program->under_way));
 	program->name = books->name;
+	program->books = books;
+	books->n_programs++;
 	for (unsigned i = 0; i < options->n_steps; i++) {
 		const struct program_step *from = &options->step[i];
 		struct step *step = &program->step[i];
@@ -223,6 +232,7 @@ void steer_reap(struct engine *engine)
 		program_free(engine, empty);
 		empty = next;
 	}
+	drop_books(engine);
 	services_reap(engine);
 }
 
@@ -295,7 +305,7 @@ void steering_free_all(struct engine *engine)
 		for (unsigned w = 0; w < engine->n_workers; w++)
 			free(slot->batch[w]);
 	}
-	drop_books(engine, NULL);
+	drop_books(engine);
 }
 
 /* A rule that takes every packet of its port. */
@@ -460,7 +470,6 @@ int engine_steer(struct engine *engine, const struct program_options *programs, 
 {
 	struct steering *steering = steering_empty(), *old = engine->steering;
 	struct destinations *new = calloc(ENGINE_SERVICES_MAX, sizeof(*new));
-	const struct chain_books *known = engine->chains;
 	int err = -ENOMEM;
 
 	if (!steering || !new) {
@@ -484,7 +493,7 @@ int engine_steer(struct engine *engine, const struct program_options *programs, 
 fail:
 	if (steering)
 		steering_abandon(engine, steering);
-	drop_books(engine, known);
+	drop_books(engine);
 	free(new);
 	return err;
 }

@@ -306,14 +306,19 @@ static void only_what_matches(void **state)
 	assert_int_equal(trace->packet[0].key.dst_port, 20);
 	assert_int_equal(trace->packet[1].key.dst_port, 21);
 	free(trace);
-	fixture_chain(&other, f, "other", NULL, 0);
-	fixture_steer(f, &other);
+	/* The chain goes meanwhile, and others come: they are not taken for it. */
 	assert_int_equal(engine_trace_start(f->engine, &options, NULL), 0);
+	for (unsigned i = 0; i < 5; i++) {
+		fixture_chain(&other, f, (const char *[]){"b", "c", "d", "e", "f"}[i], NULL, 0);
+		fixture_steer(f, &other);
+	}
 	fixture_give(f, 1, 20);
 	assert_true(rig_wait(rig_port_n_out(f->out) == 101));
 	trace = engine_trace_stop(f->engine);
 	assert_int_equal(trace->n_pkts, 0);
 	free(trace);
+	fixture_steer(f, &other);
+	assert_int_equal(engine_trace_start(f->engine, &options, NULL), -ENOENT);
 	fixture_finish(f);
 }
 
