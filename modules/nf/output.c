@@ -33,8 +33,11 @@ static void append(struct output *output, const char *text, size_t n_bytes)
 {
 	off_t end = lseek(output->log_fd, 0, SEEK_END);
 
-	if (end + (off_t)n_bytes > OUTPUT_MAX_BYTES && ftruncate(output->log_fd, 0) == 0)
+	if (end + (off_t)n_bytes > OUTPUT_MAX_BYTES) {
+		if (ftruncate(output->log_fd, 0))
+			return;
 		output->start = 0;
+	}
 	(void)!write(output->log_fd, text, n_bytes);
 }
 

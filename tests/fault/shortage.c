@@ -234,6 +234,7 @@ FAILS(SHORTAGE_DISK, ftruncate, int, -1, ENOSPC, (int fd, off_t size), fd, size)
 FAILS(SHORTAGE_DISK, ftruncate64, int, -1, ENOSPC, (int fd, off64_t size), fd, size)
 FAILS(SHORTAGE_DISK, rename, int, -1, ENOSPC, (const char *from, const char *to), from, to)
 FAILS(SHORTAGE_DISK, mkdir, int, -1, ENOSPC, (const char *path, mode_t mode), path, mode)
+FAILS(SHORTAGE_DISK, mkfifo, int, -1, ENOSPC, (const char *path, mode_t mode), path, mode)
 
 FAILS(SHORTAGE_TASK, fork, pid_t, -1, EAGAIN, (void))
 
