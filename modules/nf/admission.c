@@ -70,9 +70,8 @@ uint32_t instance_admit(struct nf_instance *instance, const struct attach_reques
 
 	if (request->guest != instance->guest)
 		return refuse(text, NETVM_REFUSED_CREDENTIAL,
-			"nfs.%s has image: %s, so it does not attach from %s", settings->name,
-			value_text(settings->object, "image"),
-			request->guest ? "another guest" : "a process");
+			"nfs.%s has image: %s, so it does not attach from a process",
+			settings->name, value_text(settings->object, "image"));
 	refusal = settings->external ? admit_external(instance, request, text)
 				     : admit_process(instance, request, text);
 	if (refusal)

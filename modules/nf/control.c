@@ -79,21 +79,32 @@ void nf_changed(void)
 
 /* ---- hooks of the NF socket ------------------------------------------------------------------ */
 
-static void list_declared(char *text, size_t size)
+/* Who attaches hears of NFs that he could be, and of no others. NULL: an API call, hears of all. */
+static bool could_be(const struct attach_request *request, const struct nf_instance *instance)
+{
+	if (!request)
+		return true;
+	if (request->guest || instance->guest)
+		return request->guest == instance->guest;
+	return request->uid == 0 || request->uid == instance->settings.uid;
+}
+
+static void list_declared(const struct attach_request *request, char *text, size_t size)
 {
 	const struct nf_instance *instance;
 	size_t n = (size_t)snprintf(text, size, "declared are:");
 
 	TAILQ_FOREACH (instance, &nfs.instances, link)
-		if (instance->place == PLACE_CURRENT && n < size)
+		if (instance->place == PLACE_CURRENT && could_be(request, instance) && n < size)
 			n += (size_t)snprintf(text + n, size - n, " %s", instance->settings.name);
 }
 
-static uint32_t refuse_unknown(const char *name, char *text)
+static uint32_t refuse_unknown(const struct attach_request *request, char *text)
 {
-	int n = snprintf(text, NETVM_TEXT_BYTES, "name: no NF %s is declared; ", name);
+	int n = snprintf(text, NETVM_TEXT_BYTES, "name: no NF %s is declared%s; ",
+		request->hello.name, request->guest ? " for this guest" : "");
 
-	list_declared(text + n, NETVM_TEXT_BYTES - (size_t)n);
+	list_declared(request, text + n, NETVM_TEXT_BYTES - (size_t)n);
 	return NETVM_REFUSED_UNKNOWN;
 }
 
@@ -102,8 +113,8 @@ static uint32_t admit(const struct attach_request *request, struct attach_grant 
 {
 	struct nf_instance *instance = find(request->hello.name, PLACE_CURRENT);
 
-	if (!instance)
-		return refuse_unknown(request->hello.name, text);
+	if (!instance || (request->guest && !could_be(request, instance)))
+		return refuse_unknown(request, text);
 	return instance_admit(instance, request, grant, text);
 }
 
@@ -411,7 +422,7 @@ int nf_unknown(const char *name, struct error *error)
 {
 	char text[NETVM_TEXT_BYTES];
 
-	list_declared(text, sizeof(text));
+	list_declared(NULL, text, sizeof(text));
 	return error_set(error, ENOENT, "name", text, "there is no NF %s", name);
 }
 

@@ -71,20 +71,39 @@ static void test_impostor(void **state)
 	assert_int_equal(fake.attached, 0);
 }
 
-static void check_as_nobody(uint32_t refusal)
+static void attach_as_nobody(const char *name, uint32_t refusal, const char *text)
 {
 	struct client client;
 	int status;
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		if (setuid(65534) || client_attach(&client, rig_nf_socket, "fw"))
+		if (setuid(65534) || client_attach(&client, rig_nf_socket, name))
 			_exit(99);
-		_exit(client.message.type == NETVM_MESSAGE_READY ? 0 : (int)client.message.value);
+		if (client.message.type == NETVM_MESSAGE_READY)
+			_exit(0);
+		_exit(strstr(client.channel->answer.text, text) ? (int)client.message.value : 98);
 	}
 	while (waitpid(pid, &status, WNOHANG) == 0)
 		event_base_loop(rig_manager.base, EVLOOP_NONBLOCK);
 	assert_int_equal(WEXITSTATUS(status), refusal);
+}
+
+static void check_as_nobody(uint32_t refusal)
+{
+	attach_as_nobody("fw", refusal, "");
+}
+
+/* Nobody hears the names of NFs that he could not be. */
+static void test_names_of_others(void **state)
+{
+	(void)state;
+	if (geteuid() != 0 || chmod(rig_run_dir, 0755))
+		skip();
+	rig_apply_ok(json_pack("{s:{s:o s:o}}", "nfs", "fw",
+		rig_object("fw", rig_with(rig_external(), "user", "root")), "ids",
+		rig_object("ids", rig_with(rig_external(), "user", "nobody"))));
+	attach_as_nobody("idz", NETVM_REFUSED_UNKNOWN, "declared are: ids");
 }
 
 static void test_external_user(void **state)
@@ -186,6 +205,7 @@ int main(void)
 		RIG_TEST(test_refusals),
 		RIG_TEST(test_impostor),
 		RIG_TEST(test_external_user),
+		RIG_TEST(test_names_of_others),
 		RIG_TEST(test_external_comes_and_goes),
 		RIG_TEST(test_fault_of_process),
 		RIG_TEST(test_fault_of_external),

@@ -89,7 +89,6 @@ static void hello(struct guest *guest)
 	hooks->attached(grant.owner, session);
 }
 
-/* The end of this may be the end of the guest. */
 /* Act by the state of its channel. The end of this may be the end of the guest. */
 static void look(struct guest *guest)
 {

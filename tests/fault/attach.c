@@ -154,7 +154,7 @@ static void other_guest(const struct evil_case *self)
 	struct netvm_hello hello = good_hello("peaceful");
 
 	(void)self;
-	hello_refused(&hello, NETVM_REFUSED_CREDENTIAL);
+	hello_refused(&hello, NETVM_REFUSED_UNKNOWN);
 }
 
 /* ---- messages and descriptors ---------------------------------------------------------------- */
