@@ -102,7 +102,8 @@ bool session_has_state(const struct session *session);
 
 /*
  * Ask it to save or load (NETVM_MESSAGE_SAVE, _LOAD), with the descriptor of the file; the answer
- * is hooks.said(). Never blocks. -errno: it does not listen.
+ * is hooks.said(). Never blocks. -EBUSY: it has not answered the last one; -errno: it does not
+ * listen.
  */
 int session_ask(struct session *session, uint32_t type, uint64_t value, int fd);
 

@@ -334,8 +334,11 @@ int session_send_ready(const struct session *session, const struct buffer_pool *
 	return session_send(session, NETVM_MESSAGE_READY, pool->size_bytes, fds, n);
 }
 
+/* An answer does not say to which question: the next one is put when the last one was answered. */
 int session_ask(struct session *session, uint32_t type, uint64_t value, int fd)
 {
+	if (session->awaited)
+		return -EBUSY;
 	session->awaited = type == NETVM_MESSAGE_SAVE ? NETVM_MESSAGE_SAVED : NETVM_MESSAGE_LOADED;
 	return session_send(session, type, value, &fd, 1);
 }

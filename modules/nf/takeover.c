@@ -107,7 +107,7 @@ static void save(struct nf_instance *instance)
 		go_on_without(instance, strerror(errno));
 	else if (session_ask(instance->predecessor->session, NETVM_MESSAGE_SAVE,
 			 NETVM_STATE_BYTES_MAX, takeover->state_fd))
-		go_on_without(instance, "it cannot be asked for");
+		go_on_without(instance, "it cannot be asked for, or did not answer the last time");
 	else
 		enter(instance, TAKEOVER_SAVING, instance_times.state_ms);
 }

@@ -227,6 +227,23 @@ static void test_state_not_saved(void **state)
 	}
 }
 
+/* What it says at last is no answer to what it was asked since. */
+static void test_state_saved_too_late(void **state)
+{
+	(void)state;
+	start("state late");
+	instance_times.probation_ms = LONG_MS;
+	instance_times.state_ms = 1;
+	change_to("state again");
+	rig_await_event("nf-state", "in time");
+	instance_times.state_ms = LONG_MS;
+	kill(pid_now(), SIGKILL);
+	rig_await_event("nf-returned", "");
+	rig_await_event("nf-state", "did not answer the last time");
+	assert_true(rig_is_state("fw", "running"));
+	assert_int_equal(fake.replaced, 3);
+}
+
 /* What the new one does wrong leads back. */
 static void test_state_not_loaded(void **state)
 {
@@ -436,6 +453,7 @@ int main(void)
 		RIG_TEST(test_predecessor_dies_while_warming),
 		RIG_TEST(test_state),
 		RIG_TEST(test_state_not_saved),
+		RIG_TEST(test_state_saved_too_late),
 		RIG_TEST(test_state_not_loaded),
 		RIG_TEST(test_only_one_has_state),
 		RIG_TEST(test_upgrade),

@@ -49,17 +49,21 @@ static uint64_t load(const char *how, int fd, uint64_t n_bytes)
 	       pwrite(fd, text, 1, 0) == 1;
 }
 
-/* Hands over state as `how` says. */
+/* Hands over state as `how` says; late: answers when it is asked again, for the first time. */
 static int serve_state(struct client *client, const char *how)
 {
+	int first_fd = -1;
+
 	while (client_receive(client, true) == 0) {
 		bool saves = client->message.type == NETVM_MESSAGE_SAVE;
 		struct netvm_message answer = {.magic = NETVM_SOCKET_MAGIC,
 			.type = saves ? NETVM_MESSAGE_SAVED : NETVM_MESSAGE_LOADED};
 
-		if (strcmp(how, "late") == 0)
+		if (strcmp(how, "late") == 0 && first_fd < 0) {
+			first_fd = client->fds[0];
 			continue;
-		answer.value = saves ? save(how, client->fds[0])
+		}
+		answer.value = saves ? save(how, first_fd < 0 ? client->fds[0] : first_fd)
 				     : load(how, client->fds[0], client->message.value);
 		client_send(client, &answer, sizeof(answer), -1);
 	}
