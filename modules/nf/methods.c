@@ -25,6 +25,9 @@ static int nf_restart(
 	(void)request;
 	if (rc)
 		return rc;
+	rc = upgrade_check(instance, error);
+	if (rc)
+		return rc;
 	if (instance->settings.external)
 		rc = instance_dismiss(instance, error);
 	else

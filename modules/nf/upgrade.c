@@ -245,6 +245,14 @@ static int begin(
 	return rc;
 }
 
+int upgrade_check(const struct nf_instance *instance, struct error *error)
+{
+	if (!upgrade.instance || (instance && instance != upgrade.instance))
+		return 0;
+	return error_set(error, EBUSY, "name", "wait for its end",
+		"the upgrade of NF %s is under way", upgrade.name);
+}
+
 int upgrade_call(
 	struct rpc_request *request, const json_t *params, json_t **result, struct error *error)
 {
@@ -256,9 +264,9 @@ int upgrade_call(
 	(void)result;
 	if (!instance)
 		return nf_unknown(name, error);
-	if (upgrade.instance)
-		return error_set(error, EBUSY, "name", "wait for its end",
-			"the upgrade of NF %s is under way", upgrade.name);
+	rc = upgrade_check(NULL, error);
+	if (rc)
+		return rc;
 	if (instance->settings.external)
 		return error_set(error, EINVAL, "name", "who started it must start another one",
 			"the external NF %s is started by somebody else", name);

@@ -26,6 +26,9 @@ int upgrade_init(struct manager *manager, struct error *error);
 /* Also after upgrade_init() failed. */
 void upgrade_fini(void);
 
+/* -EBUSY: this one is being upgraded; NULL: any is. */
+int upgrade_check(const struct nf_instance *instance, struct error *error);
+
 /* The method. */
 int upgrade_call(
 	struct rpc_request *request, const json_t *params, json_t **result, struct error *error);

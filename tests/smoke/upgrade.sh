@@ -132,6 +132,7 @@ netvm nf upgrade work --command /run/test/mute >mute.log 2>&1 &
 upgrade=$!
 until_true 10 stat_is .nfs.work.state starting
 refused "two at once" "under way" netvm nf upgrade work --binary /run/test/monitor2
+refused "a restart meanwhile" "under way" netvm nf restart work
 refused "another change meanwhile" "waits to be confirmed" netvm nf set work restart=never
 check "taken back by hand" netvm config rollback
 wait $upgrade
