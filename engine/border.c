@@ -458,7 +458,7 @@ static bool may_show(struct worker *worker, struct nf_link *link)
 	}
 	if (link->held)
 		return false;
-	link->gated = false;
+	__atomic_store_n(&link->gated, false, __ATOMIC_RELAXED); /* control looks at it meanwhile */
 	link->behind = NULL;
 	return true;
 }

@@ -148,7 +148,9 @@ unsigned engine_nf_detach(struct engine *engine, struct nf *nf, enum drop_reason
  */
 struct nf_pulse {
 	uint64_t mark; /* changes when it takes or hands back packets, turns, or falls asleep */
-	bool has_work; /* packets wait for the queue, or it is awake and the NF has some in hand */
+	/* Packets wait for the queue, or it is awake and the NF has some in hand; and its
+	 * predecessor is not waited for. */
+	bool has_work;
 };
 void engine_nf_pulse(
 	struct engine *engine, const struct nf *nf, unsigned queue, struct nf_pulse *pulse);

@@ -319,6 +319,15 @@ static uint64_t join(uint64_t mark, uint64_t value)
 	return (mark ^ value) * UINT64_C(0x100000001b3); /* FNV-1a */
 }
 
+/* It is shown nothing yet by some of the workers: others are waited for, not it. */
+static bool is_gated(const struct nf *nf)
+{
+	for (unsigned w = 0; w < nf->n_workers; w++)
+		if (__atomic_load_n(&nf->link[w].gated, __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
 void engine_nf_pulse(
 	struct engine *engine, const struct nf *nf, unsigned queue, struct nf_pulse *pulse)
 {
@@ -338,7 +347,7 @@ void engine_nf_pulse(
 		pulse->mark =
 			join(pulse->mark, __atomic_load_n(&q->tx.ring->producer, __ATOMIC_RELAXED));
 	}
-	pulse->has_work = waits || (ticket == 0 && load.owned_pkts > 0);
+	pulse->has_work = !is_gated(nf) && (waits || (ticket == 0 && load.owned_pkts > 0));
 }
 
 void engine_nf_load(struct engine *engine, const struct nf *nf, struct nf_load *load)

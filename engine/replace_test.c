@@ -40,6 +40,14 @@ static unsigned in_flight(const struct pair *p, const struct rig_nf *nf)
 	return load.owned_pkts;
 }
 
+static bool has_work(const struct pair *p, const struct rig_nf *nf)
+{
+	struct nf_pulse pulse;
+
+	engine_nf_pulse(p->f->engine, nf->nf, 0, &pulse);
+	return pulse.has_work;
+}
+
 /* n frames of one flow, the first with this number. */
 static void give(struct pair *p, unsigned first, unsigned n)
 {
@@ -127,7 +135,9 @@ static void held_ones_wait_for_control(void **state)
 	assert_true(rig_wait(in_flight(&p, p.new) == 30));
 	fixture_books(p.f);
 	assert_int_equal(rig_nf_take(p.new, 0, words, 64), 0);
+	assert_false(has_work(&p, p.new)); /* so it does not hang */
 	engine_nf_release(p.f->engine, p.new->nf);
+	assert_true(rig_wait(has_work(&p, p.new)));
 	assert_true(rig_wait((rig_nf_turn(p.new, 0), in_flight(&p, p.new) == 0)));
 	assert_out(&p, 0, 30);
 	pair_finish(&p);
