@@ -2,6 +2,7 @@
 #include "manager/events.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,13 +27,31 @@ uint64_t events_next(void)
 	return next_number;
 }
 
-/* Some of it was said by strangers: it must neither look like lines of the log nor steer a
- * terminal. */
+static bool is_utf8(const char *text)
+{
+	json_t *value = json_string(text);
+
+	json_decref(value);
+	return value;
+}
+
+/*
+ * Some of it was said by strangers: it must neither look like lines of the log nor steer a
+ * terminal, also not by the control characters U+0080 to U+009f; and an event whose text is no
+ * UTF-8, or was cut within a character, could not be told to anybody.
+ */
 static void make_one_line(char *text)
 {
-	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			*text = '?';
+	bool utf8 = is_utf8(text);
+
+	for (unsigned char *c = (unsigned char *)text; *c; c++) {
+		bool is_c1 = *c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
+
+		if (is_c1)
+			*c++ = '?';
+		if (is_c1 || *c < ' ' || *c == 0x7f || (!utf8 && *c >= 0x80))
+			*c = '?';
+	}
 }
 
 void events_add(const char *kind, const char *object, const char *format, ...)

@@ -260,21 +260,33 @@ static void events_are_waited_for(void **state)
 	close(fd);
 }
 
-/* What strangers said stays in its line. */
+/* What strangers said stays in its line, and is told whatever it is. */
 static void events_are_one_line(void **state)
 {
-	json_t *result;
-	char params[64];
+	static const char *const cases[][2] = {
+		{"two\nlines\x1b[1m, \xc3\xa9", "two?lines?[1m, \xc3\xa9"},
+		{"\xc2\x9b"
+		 "2J, \xc2\xa0",
+			"??2J, \xc2\xa0"},
+		{"cut \xc3\xa9\xc3", "cut ???"},
+		{"\xc2", "?"},
+		{"\xff\xed\xa0\x80", "????"},
+	};
 
 	(void)state;
-	snprintf(params, sizeof(params), "{'since': %d}", (int)events_next());
-	events_add("test", "", "two\nlines\x1b[1m, \xc3\xa9");
-	result = call("events.get", params);
-	assert_string_equal(
-		json_string_value(json_object_get(
-			json_array_get(json_object_get(result, "events"), 0), "message")),
-		"two?lines?[1m, \xc3\xa9");
-	json_decref(result);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char params[64];
+		json_t *result;
+
+		snprintf(params, sizeof(params), "{'since': %d}", (int)events_next());
+		events_add("test", "", "%s", cases[i][0]);
+		result = call("events.get", params);
+		assert_string_equal(
+			json_string_value(json_object_get(
+				json_array_get(json_object_get(result, "events"), 0), "message")),
+			cases[i][1]);
+		json_decref(result);
+	}
 }
 
 static void waiting_ends_in_time(void **state)
