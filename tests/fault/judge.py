@@ -7,10 +7,11 @@ import re
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import probe
-from netvmd import (VICTIMS, Netvmd, Tap, books_exact, daemon_well, quiet, settle,
+from netvmd import (VICTIMS, Api, Netvmd, Tap, books_exact, daemon_well, quiet, settle,
                     victims_unharmed)
 
 EVIL = "/run/build/tests/fault/evil"
@@ -77,6 +78,38 @@ class Arena(Netvmd):
         self.secrets.remove()
         self.probe = probe.Probe(self, strict)
         self.sources = [name for name, port in document["ports"].items() if "up" in port]
+
+
+class Traces(threading.Thread):
+    """Packets are traced, one trace after the other, as long as the cases last."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.api, self.over, self.n_pkts, self.found = Api(), False, 0, []
+        self.trace()  # its memory belongs to the baseline
+        self.start()
+
+    def trace(self):
+        """One; a packet's end must be its last step."""
+        packets = self.api.call("trace.run", count=16, timeout_s=1)["packets"]
+        self.n_pkts += len(packets)
+        self.found += [f"it goes on after its end: {packet}" for packet in packets
+                       if any(step["what"] in ("sent", "consumed", "dropped")
+                              for step in packet["steps"][:-1])]
+
+    def run(self):
+        try:
+            while not self.over:
+                self.trace()
+        except (OSError, ValueError, RuntimeError) as error:
+            self.found.append(f"no answer: {error or type(error).__name__}")
+
+    def end(self):
+        """Returns what was wrong."""
+        self.over = True
+        self.join()
+        self.api.close()
+        return [*self.found, *([] if self.n_pkts else ["no packet was traced"])]
 
 
 def udp(port, payload):
@@ -222,6 +255,7 @@ def run_all(netvmd, cases, attack, more=None):
     try:
         start = netvmd.call("stats.get")["books"]
         netvmd.up(netvmd.sources, True)
+        traces = Traces()
         for case in cases:
             if not netvmd.lost:
                 began = time.monotonic()
@@ -233,6 +267,7 @@ def run_all(netvmd, cases, attack, more=None):
         if more and not netvmd.lost:
             more(netvmd, tap)
         if not netvmd.lost:
+            tap.result("traces meanwhile were in order", traces.end())
             tap.result("without traffic all buffers are where they were",
                        quiet(netvmd, netvmd.sources, start))
             tap.result("netvmd stops cleanly", netvmd.stop())

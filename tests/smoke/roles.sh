@@ -68,6 +68,28 @@ check "none of it happened" equal "$(netvm -j config show | jq -c '[.nfs, .api |
 
 check "admin: everything" as games netvm port add late spec=null:
 refused "nf may not see the document" "takes the role view; the caller has nf" as man netvm config show
+# answered_to USER: the methods that are, whatever they are asked.
+answered_to() {
+	setpriv --reuid "$1" --regid "$1" --init-groups python3 - <<-'PYTHON'
+		import json, socket
+		api = socket.socket(socket.AF_UNIX)
+		api.connect("/run/netvm/api.sock")
+		lines = api.makefile()
+		def call(method, **params):
+		    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+		    api.sendall(json.dumps(request).encode() + b"\n")
+		    return lines.readline()
+		def refused(method, **params):
+		    answer = call(method, **params)
+		    return "this takes the role" in answer and not any(
+		        name in answer for name in ("lan", "wan", "watcher", "default"))
+		methods = json.loads(call("schema.get"))["result"]["methods"]
+		print(*sorted(method for method in methods if not (
+		    refused(method) and refused(method, name="watcher") and refused(method, name="none"))))
+	PYTHON
+}
+check "nf: next to nothing is answered, no refusal names what there is" \
+	equal "$(answered_to man)" "daemon.info schema.get stats.get"
 check "nf: its own group" equal "$(as man netvm -j stats | jq -c '[.nfs, .ports]')" '[{},{}]'
 
 check "a role is taken back" netvm role del games
