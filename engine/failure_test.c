@@ -309,6 +309,36 @@ static void who_stands_by_takes_over_its_flows(void **state)
 	fixture_finish(f);
 }
 
+static void beat(struct rig_nf *nf)
+{
+	nf->channel->queue[0].heartbeat = 1;
+}
+
+/* One that has attached but never looked at its rings is the last choice, whatever its name. */
+static void who_is_ready_comes_first(void **state)
+{
+	struct fixture *f = fixture_start(1);
+	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a", 0);
+	struct rig_nf *spare[] = {stand_in(f, "s1"), stand_in(f, "s2"), stand_in(f, "s3")}, *again;
+
+	(void)state;
+	beat(spare[1]);
+	rig_nf_free(f->engine, a);
+	assert_false(engine_nf_stands_by(spare[1]->nf));
+	again = rig_nf_new(f->engine, f->a, f->pool, "a", 0);
+	beat(spare[0]);
+	rig_nf_free(f->engine, spare[1]);
+	assert_false(engine_nf_stands_by(spare[0]->nf));
+	beat(again);
+	beat(spare[2]);
+	rig_nf_free(f->engine, spare[0]);
+	assert_false(engine_nf_stands_by(again->nf));
+	assert_true(engine_nf_stands_by(spare[2]->nf));
+	rig_nf_free(f->engine, again);
+	rig_nf_free(f->engine, spare[2]);
+	fixture_finish(f);
+}
+
 /* It works as long as it is alone, and makes room for the one the seat is for. */
 static void a_stopgap_makes_room(void **state)
 {
@@ -429,6 +459,7 @@ int main(void)
 		cmocka_unit_test(held_packets_end_with_their_group),
 		cmocka_unit_test(sources_that_wait_lose_nothing_to_a_hold),
 		cmocka_unit_test(who_stands_by_takes_over_its_flows),
+		cmocka_unit_test(who_is_ready_comes_first),
 		cmocka_unit_test(a_stopgap_makes_room),
 		cmocka_unit_test(a_pulse_shows_what_moves),
 		cmocka_unit_test(many_deaths_lose_no_buffer),

@@ -10,6 +10,9 @@
  *   a is back   seat a: s           a has none, stands by
  *   s dies      seat a: s -> a      s, back again, stands by
  *
+ * Whoever has not looked at its rings yet is passed over when there is one that has: it might
+ * never.
+ *
  * A service of which only stand-ins live is worked by one of them, in a seat of its own name: the
  * stopgap, which gets up when one comes that a seat was declared for.
  */
@@ -60,19 +63,30 @@ void seats_join(struct service *service, struct nf *nf)
 	sit(nf, nf->name, false);
 }
 
-/* Whose name the seat bears, else anybody who has none. */
+/* Each of its queues has looked at its rings; so it says, and hurts its own service if it lies. */
+static bool is_ready(const struct nf *nf)
+{
+	for (unsigned q = 0; q < nf->n_queues; q++)
+		if (__atomic_load_n(&nf->channel->queue[q].heartbeat, __ATOMIC_RELAXED) == 0)
+			return false;
+	return true;
+}
+
+/* Of those without a seat: one that is ready, and of several the one whose name the seat bears. */
 static struct nf *successor(const struct service *service, const char *seat)
 {
-	struct nf *any = NULL;
+	struct nf *best = NULL;
+	int best_rank = 0;
 
 	for (struct nf *nf = service->nfs; nf; nf = nf->next) {
-		if (nf->seat[0] || nf->parked)
+		int rank = 2 * is_ready(nf) + (strcmp(nf->name, seat) == 0);
+
+		if (nf->seat[0] || nf->parked || rank < best_rank)
 			continue;
-		if (strcmp(nf->name, seat) == 0)
-			return nf;
-		any = nf;
+		best = nf;
+		best_rank = rank;
 	}
-	return any;
+	return best;
 }
 
 void seats_leave(struct service *service, struct nf *nf)
