@@ -248,22 +248,41 @@ def successions():
 
 # ---- texts ---------------------------------------------------------------------------------------
 
-DOCUMENT = """\
+# With the devices and NFs of cardboard that config.c has.
+CARDBOARD = """\
 engine: {workers: 1, poll: adaptive}
 groups: {default: {buffers: 1024}, other: {}}
 ports:
   lan: {spec: "fake:lan", mtu: 1500}
   wan: {spec: 'fake:wan', up: false}
+  far: {spec: "fake:far", group: other}
 nfs:
-  fw: {service: firewall, command: "netvm-firewall --rules x", cpus: [1], restart: always}
-  ids: {image: external}
+  fw: {service: firewall}
+  spare: {service: firewall, standby: true}
+  ids: {}
+  there: {group: other}
 chains:
-  web: {from: lan, to: wan, path: [firewall, ids], reverse: mirror, default: true}
-  raw: {from: lan, to: wan, on_failure: open, reverse: none}
+  web: {from: lan, to: wan, path: [firewall, ids], reverse: mirror, default: true, guard_crashes: 3}
+  raw: {from: lan, to: wan, on_failure: open, reverse: none, default: false}
+  held: {from: wan, to: lan, path: [ids], on_failure: hold, hold_ms: 10, reverse: none, default: false}
+  out: {from: lan, to: far, path: [there], cross_groups: true, reverse: none, default: false}
+  safe: {from: wan, to: lan, path: [firewall], on_failure: standby, reverse: none, default: false}
 flows:
   no-telnet: {match: {in_port: lan, protocol: tcp, dst_port: 23}, priority: 100, drop: true}
-  voice: {match: {vlan: 20, src: 10.0.0.0/8, src_port: 1000-2000}, priority: 50, chain: web}
-  six: {match: {dst: "2001:db8::/32", eth_type: ipv6}, port: wan}
+  voice: {match: {vlan: 20, src: 10.0.0.0/8, src_port: 1000-2000, protocol: udp}, priority: 50, chain: web}
+  six: {match: {in_port: lan, dst: "2001:db8::/32", eth_type: ipv6}, port: wan}
+"""
+
+DOCUMENT = CARDBOARD.replace('"fake:lan"', '"tap:lan0,queues=2"').replace("'fake:wan'", "'null:rate=5'") \
+    .replace('"fake:far"', '"af_packet:eth0"').replace("fw: {", 'fw: {command: "netvm-firewall -r x", cpus: [0], ') \
+    .replace("spare: {", "spare: {image: external, user: root, ring: 64, stock: 0, ") \
+    .replace("ids: {}", "ids: {image: guest, pool: small, command: netvm-monitor}") \
+    .replace("there: {", "there: {image: guest, guest: {boot: /boot, accel: tcg}, hang_ms: 0, ") + """\
+pools:
+  small: {idle: 2, guest: {boot: /boot, memory_mb: 64}}
+api:
+  root: {role: view}
+  others: {unix_group: daemon, role: nf, group: other}
 """
 
 SCALARS = """\
@@ -284,8 +303,14 @@ def documents():
     texts = tree("examples/**/*.yaml")
     texts["all"] = DOCUMENT.encode()
     texts["scalars"] = SCALARS.encode()
-    texts["second"] = DOCUMENT.encode() + b"\0" + DOCUMENT.replace("lan", "dmz").encode()
     return texts
+
+
+def changes():
+    """Documents that config.c accepts, alone and one after the other."""
+    other = CARDBOARD.replace("lan", "dmz").replace("1024", "2048")
+    return {"all": CARDBOARD.encode(), "second": f"{CARDBOARD}\0{other}".encode(),
+            "less": f"{CARDBOARD}\0groups: {{}}\n".encode(), "real": DOCUMENT.encode()}
 
 
 def calls():
@@ -346,8 +371,8 @@ def specs():
 
 
 TARGETS = {
-    "attach": attachments, "border": borders, "cli": lines, "config": documents,
-    "conntrack": conversations, "frame": super_packets, "guest": guests,
+    "attach": attachments, "border": borders, "cli": lines, "config": changes,
+    "conntrack": conversations, "document": documents, "frame": super_packets, "guest": guests,
     "handover": successions, "host": hosts, "packet": packets,
     "pcap_port": captures, "pcapfile": captures, "rpc": calls, "rules": rules, "spec": specs,
     "state": states, "yaml": documents,
