@@ -176,6 +176,27 @@ static void hostile_consumer_index_is_caught(void **state)
 	assert_memory_equal(&before, &pair->producer, sizeof(before));
 }
 
+/* Both ends, for every value of the lower half of the other's index: in the window, or corrupt. */
+static void each_low_half_of_an_index_is_judged(void **state)
+{
+	static const uint32_t start[] = {0, 1000, 0xffd0, 0x10000, UINT32_MAX - 40};
+	struct pair *pair = *state;
+
+	for (size_t s = 0; s < sizeof(start) / sizeof(start[0]); s++) {
+		for (uint32_t low = 0; low <= 0xffff; low++) {
+			uint32_t lie = (start[s] & 0xffff0000) | low, ahead = lie - start[s];
+			uint32_t expected = ahead <= WORDS ? ahead : NETVM_RING_CORRUPT;
+
+			pair_reset(pair, start[s]);
+			pair->ring->producer = lie;
+			assert_int_equal(netvm_ring_filled(&pair->consumer), expected);
+			pair->producer.own = start[s] + WORDS; /* full, as far as it knows */
+			pair->ring->consumer = lie;
+			assert_int_equal(netvm_ring_room(&pair->producer, 1), expected);
+		}
+	}
+}
+
 /* ---- two threads --------------------------------------------------------------------------- */
 
 #ifdef __SANITIZE_THREAD__
@@ -247,6 +268,7 @@ int main(void)
 		RING_TEST(indices_wrap_around),
 		RING_TEST(hostile_producer_index_is_caught),
 		RING_TEST(hostile_consumer_index_is_caught),
+		RING_TEST(each_low_half_of_an_index_is_judged),
 		RING_TEST(words_cross_threads_in_order),
 	};
 
