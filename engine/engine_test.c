@@ -94,80 +94,6 @@ static unsigned take_n(struct rig_nf *nf, uint64_t *words, unsigned n)
 	return got;
 }
 
-static uint64_t violations(struct fixture *f, const struct rig_nf *nf)
-{
-	struct counters counters;
-
-	engine_nf_counters(f->engine, nf->nf, &counters);
-	return counters.violations;
-}
-
-static void forged_handles_are_refused(void **state)
-{
-	struct fixture *f = fixture_start(1);
-	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
-	struct rig_nf *b = rig_nf_new(f->engine, f->b, f->pool, "b1", 0);
-	uint64_t words[4], bad[5];
-
-	(void)state;
-	fixture_steer_through(f, (struct service *[]){f->a, f->b}, 2);
-	fixture_give(f, 4, 0);
-	take_n(a, words, 4);
-	bad[0] = netvm_desc(N_BUFFERS, 0, 192, 60, 0);             /* beyond the pool */
-	bad[1] = words[0] ^ UINT64_C(1) << NETVM_GENERATION_SHIFT; /* other generation */
-	bad[2] = words[1];                                         /* right */
-	bad[3] = words[1];                                         /* the same again */
-	bad[4] = netvm_desc(N_BUFFERS - 1, 0, 192, 60, 0);         /* free, or not ours */
-	rig_nf_send(a, 0, bad, 5);
-	assert_true(rig_wait(violations(f, a) == 4));
-	rig_nf_send(b, 0, words, 1); /* another NF's packet */
-	assert_true(rig_wait(violations(f, b) == 1));
-	rig_nf_send(a, 0, words, 1);
-	rig_nf_send(a, 0, words + 2, 2);
-	assert_true(rig_wait((rig_nf_turn(b, 0), rig_port_n_out(f->out) == 4)));
-	rig_nf_free(f->engine, a);
-	rig_nf_free(f->engine, b);
-	fixture_finish(f);
-}
-
-static void bad_extents_are_dropped(void **state)
-{
-	struct fixture *f = fixture_start(1);
-	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
-	const struct {
-		uint32_t offset, length;
-	} extents[] = {{0, 60}, {63, 60}, {192, 0}, {192, 13}, {2000, 200}, {16383, 16383}};
-	uint64_t words[6];
-
-	(void)state;
-	fixture_steer_through(f, &f->a, 1);
-	fixture_give(f, 6, 0);
-	take_n(a, words, 6);
-	for (unsigned i = 0; i < 6; i++)
-		words[i] = netvm_desc_set_extent(words[i], extents[i].offset, extents[i].length);
-	rig_nf_send(a, 0, words, 6);
-	assert_true(rig_wait(fixture_books(f).drops[DROP_NF_BAD_EXTENT] == 6));
-	rig_nf_free(f->engine, a);
-	fixture_finish(f);
-}
-
-static void corrupt_ring_is_a_fault(void **state)
-{
-	struct fixture *f = fixture_start(1);
-	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
-	struct nf *faulty = NULL;
-
-	(void)state;
-	fixture_steer_through(f, &f->a, 1);
-	__atomic_store_n(&a->tx[0].ring->producer, a->layout.tx_words + 1, __ATOMIC_RELEASE);
-	(void)!write(a->worker_fd[0], &(uint64_t){1}, 8);
-	assert_true(rig_wait(engine_faults(f->engine, &faulty, 1) == 1));
-	assert_ptr_equal(faulty, a->nf);
-	assert_int_equal(engine_faults(f->engine, &faulty, 1), 0); /* told once */
-	rig_nf_free(f->engine, a);
-	fixture_finish(f);
-}
-
 static void death_gives_everything_back(void **state)
 {
 	struct fixture *f = fixture_start(1);
@@ -615,9 +541,6 @@ int main(void)
 		cmocka_unit_test(no_chain_is_a_named_drop),
 		cmocka_unit_test(through_two_nfs_in_order),
 		cmocka_unit_test(verdicts),
-		cmocka_unit_test(forged_handles_are_refused),
-		cmocka_unit_test(bad_extents_are_dropped),
-		cmocka_unit_test(corrupt_ring_is_a_fault),
 		cmocka_unit_test(death_gives_everything_back),
 		cmocka_unit_test(failing_open_skips_the_service),
 		cmocka_unit_test(overload_is_shed_at_the_entry),

@@ -158,6 +158,30 @@ static void a_service_in_mid_chain_is_waited_for(void **state)
 	fixture_finish(f);
 }
 
+/* They were let in for an NF that lived; when it is gone, the hold takes what it is to, no more. */
+static void what_is_too_much_in_mid_chain_is_dropped_by_name(void **state)
+{
+	struct fixture *f = fixture_start(1);
+	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0), *b;
+	struct service *path[] = {f->a, f->b};
+	struct books books;
+
+	(void)state;
+	b = rig_nf_new(f->engine, f->b, f->pool, "b1", 0);
+	steer_holding(f, path, 2, 20, LONG_MS);
+	fixture_give(f, 50, 0);
+	assert_true(rig_wait(fixture_books(f).received == 50)); /* all of them in a's hands */
+	rig_nf_free(f->engine, b);
+	assert_true(rig_wait(
+		(rig_nf_turn(a, 0), books = fixture_books(f)).drops[DROP_HOLD_FULL] == 30));
+	assert_int_equal(books.in_flight, 20);
+	b = rig_nf_new(f->engine, f->b, f->pool, "b1", 0);
+	expect_in_order(f, b, 0, 20);
+	rig_nf_free(f->engine, a);
+	rig_nf_free(f->engine, b);
+	fixture_finish(f);
+}
+
 /* A change of steering does not lose what is held; the end of the service does. */
 static void held_packets_survive_a_change_of_steering(void **state)
 {
@@ -406,6 +430,24 @@ static void a_pulse_shows_what_moves(void **state)
 
 /* ---- reclaim ------------------------------------------------------------------------------- */
 
+/* What the dead took with them does not count against their chain: it may have as much as before.
+ */
+static void the_dead_take_no_room_with_them(void **state)
+{
+	struct fixture *f = fixture_start(1);
+
+	(void)state;
+	fixture_steer_through(f, &f->a, 1);
+	for (unsigned death = 1; death <= 5; death++) {
+		struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
+
+		fixture_give(f, RING, 0);
+		assert_true(rig_wait(fixture_books(f).received == death * RING));
+		assert_int_equal(rig_nf_free(f->engine, a), FAIR);
+	}
+	fixture_finish(f);
+}
+
 /* Deaths at any moment of traffic, with a stand-in: no buffer is missing, no packet unaccounted. */
 static void many_deaths_lose_no_buffer(void **state)
 {
@@ -455,6 +497,7 @@ int main(void)
 		cmocka_unit_test(what_is_too_much_is_dropped_by_name),
 		cmocka_unit_test(what_waits_too_long_is_dropped_by_name),
 		cmocka_unit_test(a_service_in_mid_chain_is_waited_for),
+		cmocka_unit_test(what_is_too_much_in_mid_chain_is_dropped_by_name),
 		cmocka_unit_test(held_packets_survive_a_change_of_steering),
 		cmocka_unit_test(held_packets_end_with_their_group),
 		cmocka_unit_test(sources_that_wait_lose_nothing_to_a_hold),
@@ -462,6 +505,7 @@ int main(void)
 		cmocka_unit_test(who_is_ready_comes_first),
 		cmocka_unit_test(a_stopgap_makes_room),
 		cmocka_unit_test(a_pulse_shows_what_moves),
+		cmocka_unit_test(the_dead_take_no_room_with_them),
 		cmocka_unit_test(many_deaths_lose_no_buffer),
 	};
 

@@ -286,25 +286,6 @@ static void nfs_come_and_go_under_traffic(void **state)
 	fixture_finish(f);
 }
 
-/* Who goes on handing in what is not his is quarantined. */
-static void junk_ends_in_quarantine(void **state)
-{
-	struct fixture *f = fixture_start(1);
-	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
-	const uint64_t junk[4] = {UINT64_MAX, 0, 1, 2};
-	struct nf *faulty = NULL;
-
-	(void)state;
-	assert_true(rig_wait(({
-		if (netvm_ring_room(&a->tx[0], 4) >= 4)
-			rig_nf_send(a, 0, junk, 4);
-		engine_faults(f->engine, &faulty, 1) == 1;
-	})));
-	assert_ptr_equal(faulty, a->nf);
-	rig_nf_free(f->engine, a);
-	fixture_finish(f);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,7 +298,6 @@ int main(void)
 		cmocka_unit_test(sent_packets_are_counted_once),
 		cmocka_unit_test(devices_are_asked_soon),
 		cmocka_unit_test(nfs_come_and_go_under_traffic),
-		cmocka_unit_test(junk_ends_in_quarantine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
