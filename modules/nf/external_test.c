@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -12,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "manager/rpc.h"
+#include "modules/nf/control.h"
 #include "modules/nf/instance.h"
 #include "modules/nf/nf.h"
 #include "modules/nf/testing/client.h"
@@ -69,6 +72,25 @@ static void test_impostor(void **state)
 	rig_apply_ok(rig_one("fw", rig_acting("mute")));
 	check_refused("fw", "", 1, NETVM_REFUSED_CREDENTIAL, "image: external");
 	assert_int_equal(fake.attached, 0);
+}
+
+/* A pid may be given to somebody else's process in the moment between two looks. */
+static void test_pid_of_another_user(void **state)
+{
+	const struct nf_instance *instance;
+	struct attach_request request = {.hello = {.n_queues = 1}};
+	struct attach_grant grant;
+	char text[NETVM_TEXT_BYTES];
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("mute")));
+	instance = nf_current("fw");
+	snprintf(request.hello.name, sizeof(request.hello.name), "fw");
+	request.pid = instance->child.pid;
+	request.uid = instance->settings.uid + 1;
+	assert_int_equal(nf_attach_hooks.admit(&request, &grant, text), NETVM_REFUSED_CREDENTIAL);
+	request.uid = instance->settings.uid;
+	assert_int_equal(nf_attach_hooks.admit(&request, &grant, text), 0);
 }
 
 static void attach_as_nobody(const char *name, uint32_t refusal, const char *text)
@@ -204,6 +226,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(test_refusals),
 		RIG_TEST(test_impostor),
+		RIG_TEST(test_pid_of_another_user),
 		RIG_TEST(test_external_user),
 		RIG_TEST(test_names_of_others),
 		RIG_TEST(test_external_comes_and_goes),
