@@ -21,6 +21,10 @@
 #include "modules/nf/testing/client.h"
 #include "modules/nf/testing/fake.h"
 
+#ifndef SO_PASSRIGHTS /* Linux 6.16 */
+#define SO_PASSRIGHTS 83
+#endif
+
 static struct event_base *base;
 static struct attach *server;
 static char path[64];
@@ -498,6 +502,118 @@ static void test_too_many_pending(void **state)
 	assert_int_equal(fake_open_fds(), fds);
 }
 
+/* Grown to just the size it will have, and written to, before the daemon made it that long. */
+static void test_rings_begin_empty(void **state)
+{
+	const size_t header = sizeof(struct netvm_channel);
+	struct client client;
+	uint8_t *junk, *found;
+	size_t size;
+
+	(void)state;
+	become_ready(&client);
+	size = client.channel->layout.channel_bytes;
+	client_close(&client);
+	junk = malloc(size - header);
+	found = malloc(size - header);
+	memset(junk, 0xff, size - header);
+	begin(&client);
+	assert_int_equal(pwrite(client.channel_fd, junk, size - header, header), size - header);
+	client_fill(&client, "fw", "");
+	assert_int_equal(client_hello(&client), 0);
+	assert_int_equal(hear(&client), 0);
+	assert_int_equal(client.message.type, NETVM_MESSAGE_READY);
+	assert_int_equal(pread(client.channel_fd, found, size - header, header), size - header);
+	memset(junk, 0, size - header);
+	assert_memory_equal(found, junk, size - header);
+	client_close(&client);
+	free(junk);
+	free(found);
+}
+
+static bool somebody_pending(void *arg)
+{
+	(void)arg;
+	return attach_pending(server) == 1;
+}
+
+/* As user nobody: connects, and says with its exit status whether the connection lasts. */
+static void wait_as_nobody(int told_fd)
+{
+	struct client client;
+	char bytes[64];
+
+	if (setuid(65534) || client_connect(&client, path))
+		_exit(99);
+	(void)!read(told_fd, bytes, 1);
+	while (recv(client.fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		continue;
+	_exit(errno == EAGAIN ? 0 : 1);
+}
+
+/* Whoever floods pushes out his own, not the older one of somebody else. */
+static void test_flood_of_one_user(void **state)
+{
+	static struct client clients[ATTACH_PENDING_MAX + 4];
+	int tell[2], status;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(pipe(tell), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(tell[1]);
+		wait_as_nobody(tell[0]);
+	}
+	fake_loop_until(base, somebody_pending, NULL);
+	for (unsigned i = 0; i < ATTACH_PENDING_MAX + 4; i++)
+		begin(&clients[i]);
+	assert_int_equal(attach_pending(server), ATTACH_PENDING_MAX);
+	assert_int_equal(hear(&clients[0]), -ECONNRESET);
+	close(tell[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), 0);
+	close(tell[0]);
+	for (unsigned i = 0; i < ATTACH_PENDING_MAX + 4; i++)
+		client_close(&clients[i]);
+	fake_loop_until(base, nobody_pending, NULL);
+}
+
+/* Before Linux 6.16 the daemon cannot refuse descriptors, only drop them. Ours may be younger. */
+static void let_descriptors_through(void)
+{
+	for (int fd = 3; fd < 1024; fd++) {
+		int yes = 1, listens = 0;
+		socklen_t size = sizeof(listens);
+
+		if (!getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) && listens)
+			(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &yes, sizeof(yes));
+	}
+}
+
+static void test_descriptors_come_through(void **state)
+{
+	unsigned fds = fake_open_fds();
+	struct client client;
+
+	(void)state;
+	let_descriptors_through();
+	begin(&client);
+	client_fill(&client, "fw", "");
+	assert_int_equal(client_send(&client, &good, sizeof(good), STDIN_FILENO), 0);
+	assert_int_equal(hear(&client), -ECONNRESET);
+	assert_int_equal(fake_events("nf-refused", "closed: it sent descriptors"), 1);
+	client_close(&client);
+	become_ready(&client);
+	assert_int_equal(client_send(&client, &good, sizeof(good), client.channel_fd), 0);
+	assert_int_equal(hear(&client), -ECONNRESET);
+	assert_string_equal(gone_why, "it sent descriptors");
+	client_close(&client);
+	assert_int_equal(fake_open_fds(), fds);
+}
+
 static void test_out_of_descriptors(void **state)
 {
 	struct rlimit old, few;
@@ -580,6 +696,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_word_after_ready, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deadline, setup_hasty, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many_pending, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rings_begin_empty, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flood_of_one_user, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_descriptors_come_through, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_of_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dead_connector, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events_are_bounded, setup, teardown),
