@@ -30,7 +30,7 @@ refused "who is not in the group" "may not|ermission denied" as lp netvm show
 crowd() {
 	(exec setpriv --reuid "$1" --regid "$1" --init-groups python3 -) <<-PYTHON >crowd &
 		import socket, time
-		all = [socket.socket(socket.AF_UNIX) for n in range(100)]
+		all = [socket.socket(socket.AF_UNIX) for n in range(1000)]
 		for one in all:
 		    one.connect("/run/netvm/api.sock")
 		print("there", flush=True)
