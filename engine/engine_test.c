@@ -344,6 +344,10 @@ static void instances_share_flows_consistently(void **state)
 	}
 	assert_in_range(moved, 25, 90); /* a third is ideal */
 	assert_in_range(moved_wrong, 0, 16);
+	rig_nf_free(f->engine, nfs[0]); /* it comes back under its name, and gets its flows back */
+	nfs[0] = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
+	count_flows(f, nfs, 3, N_FLOWS, again);
+	assert_memory_equal(three, again, N_FLOWS);
 	for (unsigned i = 0; i < 3; i++)
 		rig_nf_free(f->engine, nfs[i]);
 	fixture_finish(f);

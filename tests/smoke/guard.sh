@@ -35,6 +35,7 @@ for i in 1 2 3; do
 done
 check "the reason is kept" stat_is '.nfs.stumble.crash.reason | test("signal 6")' true
 check "people are shown it" shown "signal 6" netvm nf show stumble
+check "and how often" shown "crashes  *3" netvm nf show stumble
 check "the flow is guarded now" event nf-guard
 check "by dropping it" equal "$(actions)" drop
 for _ in 1 2 3; do poke; done

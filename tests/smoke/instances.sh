@@ -43,6 +43,12 @@ second=$(map)
 check "nearly all flows of the others stay" less \
 	"$(paste <(echo "$first") <(echo "$second") | awk '$1 != "m3" && $1 != $2' | wc -l)" 4
 check "its flows moved" equal "$(grep -cE '^m[12]$' <<<"$second")" 16
+
+pid=$(stat_of .nfs.m1.pid)
+kill -KILL "$pid"
+check "killed, one comes back" until_true 20 stat_is \
+	".nfs.m1 | .state == \"running\" and .pid != $pid" true
+check "under its name, and with its flows" equal "$(map)" "$second"
 check "many flows at once: none lost, in order" stream client 10.0.0.2 1001 --flows 32 --count 500 --window 8
 
 done_testing
