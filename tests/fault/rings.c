@@ -99,14 +99,15 @@ static void producer_flips(const struct evil_case *self)
 /* ---- indices inside of the window, words that are nobody's ----------------------------------- */
 
 /*
- * Distances that the index may jump, up to all of the ring; the words it reaches were never given.
- * One in `WINDOW_STEP`, with another start each round: an NF with too many violations is taken out.
+ * Each distance that the index may jump, up to all of the ring; the words it reaches were never
+ * given. One in `WINDOW_STEP` at a time: an NF with too many violations is taken out. Which value
+ * of an index is within the window, for all of them: abi/ring_test.c.
  */
 static void producer_window(const struct evil_case *self)
 {
 	uint64_t nobody = NETVM_BUFFERS_MAX - 1;
 
-	for (uint64_t round = 0; round < rounds(1, WINDOW_STEP); round++) {
+	for (uint64_t round = 0; round < rounds(WINDOW_STEP, WINDOW_STEP); round++) {
 		struct client client;
 		uint32_t size;
 
@@ -247,8 +248,8 @@ const struct evil_case ring_cases[] = {
 	{"tx-back-512", "producer moves backwards by 512", FAULT, false, producer_jumps,
 		0xffffffff - 511},
 	{"tx-flip", "a thread flips the producer's highest bit", FAULT, false, producer_flips},
-	{"tx-window", "producer jumps by distances allowed, over words never given", COUNTED, false,
-		producer_window},
+	{"tx-window", "producer jumps by each distance allowed, over words never given", COUNTED,
+		false, producer_window},
 	{"rx-consumer", "consumer index of rx is junk", FAULT, true, rx_consumer_lies},
 	{"stock-consumer", "consumer index of stock is junk", FAULT, false, stock_consumer_lies},
 	{"host-fields", "writes over the header and all ring fields of the host", COUNTED, true,
