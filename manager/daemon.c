@@ -109,14 +109,41 @@ static int load_saved(struct daemon *daemon, struct error *error)
 	return rc;
 }
 
-/* Puts "FILE:LINE: " in front when the error is about a place in the document. */
+/* Whether the path leads into the document: begins with a section that it has. */
+static bool is_about_document(const struct daemon *daemon, const struct error *error)
+{
+	char section[ERROR_PATH_BYTES];
+
+	snprintf(section, sizeof(section), "%.*s", (int)strcspn(error->path, "."), error->path);
+	return json_object_get(daemon->document, section) != NULL;
+}
+
+/* Which document it is about, to put in front; the file that was given is not the one that ran. */
+static void find_place(
+	const struct daemon *daemon, const struct error *error, char *place, size_t size)
+{
+	unsigned line;
+	int n;
+
+	place[0] = '\0';
+	if (!daemon->is_kept) {
+		line = yaml_find_in_file(daemon->save_path, error->path);
+		if (line)
+			snprintf(place, size, "%s:%u: ", daemon->save_path, line);
+	} else if (is_about_document(daemon, error)) {
+		state_origin(place, size);
+		n = (int)strlen(place);
+		snprintf(place + n, size - (size_t)n, "%s: ",
+			daemon->options->replace ? ""
+						 : " (remove it to start with the saved document)");
+	}
+}
+
 static void complain_about_document(const struct daemon *daemon, const struct error *error)
 {
-	unsigned line = daemon->is_kept ? 0 : yaml_find_in_file(daemon->save_path, error->path);
-	char place[PATH_MAX + 16] = "", text[PATH_MAX + 1024];
+	char place[PATH_MAX + 160], text[PATH_MAX + 2048];
 
-	if (line)
-		snprintf(place, sizeof(place), "%s:%u: ", daemon->save_path, line);
+	find_place(daemon, error, place, sizeof(place));
 	snprintf(text, sizeof(text), "%s%s%s%s%s%s%s", place, error->path,
 		error->path[0] ? ": " : "", error->message, error->hint[0] ? " (" : "", error->hint,
 		error->hint[0] ? ")" : "");

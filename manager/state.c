@@ -24,7 +24,9 @@ static struct {
 	const char *config_path;
 	char config_sum[SUM_BYTES]; /* of the saved document when we last met it; "": none */
 	char sum[SUM_BYTES];
-	bool failed; /* the last write; said once */
+	const char *read_from; /* running or previous */
+	char writer[32];       /* the version that wrote what was read */
+	bool failed;           /* the last write; said once */
 } state;
 
 /* FNV-1a, 64 bit: tells torn from whole; it is no protection against whoever may write here. */
@@ -147,6 +149,7 @@ static int read_last_good(json_t **head, json_t **document, struct error *error)
 	const char *what = first == -ENOENT ? "missing" : "damaged";
 	int rc;
 
+	state.read_from = first == 0 ? state.running : state.previous;
 	if (first != -EBADMSG && first != -ENOENT)
 		return first;
 	rc = read_state(state.previous, head, document, error);
@@ -174,6 +177,7 @@ int state_read(json_t **document, bool *edited, struct error *error)
 	if (rc)
 		return 0;
 	snprintf(state.sum, sizeof(state.sum), "%s", head_text(head, "sum"));
+	snprintf(state.writer, sizeof(state.writer), "%s", head_text(head, "version"));
 	if (strcmp(head_text(head, "boot"), estate_boot()) == 0 &&
 		strcmp(head_text(head, "config"), state.config_path) == 0) {
 		*edited = strcmp(head_text(head, "config_sum"), state.config_sum) != 0;
@@ -183,6 +187,11 @@ int state_read(json_t **document, bool *edited, struct error *error)
 	}
 	json_decref(head);
 	return 0;
+}
+
+void state_origin(char *text, size_t size)
+{
+	snprintf(text, size, "%s, written by netvmd %s", state.read_from, state.writer);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #define NETVM_MANAGER_STATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <jansson.h>
 
@@ -34,6 +35,10 @@ void state_open(const char *state_dir, const char *config_path);
  * Error: -ENOTSUP, written by a version whose format is not known here.
  */
 int state_read(json_t **document, bool *edited, struct error *error);
+
+/* Of what was read last: the file, and which version wrote it. For people, when it cannot be used.
+ */
+void state_origin(char *text, size_t size);
 
 /* Keep this one, as given. What cannot be written is said in an event: the change stands. */
 void state_write(const json_t *document);

@@ -52,6 +52,20 @@ sed 's/"netvm-state":1/"netvm-state":2/; s/"version":"[^"]*"/"version":"9.9"/' g
 refused "a newer version's" "written by netvmd 9.9 in format 2; this one, .*, reads format 1 to 1" \
 	timeout 300 netvmd --config netvm.yaml
 refused "with what to do" "remove .*/running" timeout 300 netvmd --config netvm.yaml
+# The same format, but what it says is only known to a newer version.
+python3 - "$state" <<-'PYTHON'
+	import json, sys
+	head, body = map(json.loads, open("good").read().split("\n", 1))
+	body["ports"]["a"]["colour"] = "red"
+	text, total = json.dumps(body), 0xcbf29ce484222325
+	for byte in text.encode():
+	    total = (total ^ byte) * 0x100000001b3 % 2**64
+	head.update(version="9.9", bytes=len(text), sum=f"{total:016x}")
+	open(sys.argv[1], "w").write(json.dumps(head) + "\n" + text)
+PYTHON
+refused "one with fields that are not known" \
+	"running, written by netvmd 9.9 .remove it .*ports.a.colour: unknown field" \
+	timeout 300 netvmd --config netvm.yaml
 sed 's/"boot":"[^"]*"/"boot":"another"/' good >$state
 start_again
 check "another boot's: the saved one" equal "$(netvm -j show flows)" "{}"
