@@ -238,6 +238,20 @@ static void put_held(struct feed *feed)
 		put(netvm_desc_set_verdict(held[which % n_held] ^ flip, verdict));
 }
 
+/* A word it was given as a packet of its own making: place and length as the input says. */
+static void put_made(struct feed *feed)
+{
+	uint32_t offset = (uint32_t)feed_number(feed, 2), length = (uint32_t)feed_number(feed, 2);
+	uint32_t verdict = (uint32_t)feed_number(feed, 1);
+
+	if (n_held == 0)
+		return;
+	put(netvm_desc_set_verdict(
+		netvm_desc_set_extent(held[--n_held], offset % NETVM_BUFFER_BYTES_MAX,
+			length % NETVM_BUFFER_BYTES_MAX),
+		verdict));
+}
+
 static void put_all(uint32_t verdict)
 {
 	for (; n_held > 0; n_held--)
@@ -305,6 +319,9 @@ static bool step(struct feed *feed)
 		break;
 	case 13:
 		give_calm();
+		break;
+	case 15:
+		put_made(feed);
 		break;
 	default:
 		turn();

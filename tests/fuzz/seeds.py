@@ -128,9 +128,18 @@ def borders():
     """Steps of border.c: traffic and what may be done with it."""
     give, take, stock, turn, show = b"\0\x10", b"\1", b"\2", b"\x0e", b"\6"
     honest = give + turn + take + b"\4\0" + show + turn
+    junk = struct.pack("<I", 1 << 31)
+    made = [struct.pack("<BHHB", 15, offset, 60, verdict)
+            for offset in (192, 9, 2300) for verdict in range(7)]
     return {
         "honest": b"\0" + honest * 3,
-        "stock": b"\3" + turn + stock + b"\4\3" + show + turn + honest,
+        "stock": b"\3" + (turn + stock + b"\4\1" + show + turn + honest) * 3,
+        "made": b"\3" + turn + stock + b"".join(made) + show + turn + b"\4\2" + show + turn,
+        "sent": b"\1" + give * 2 + turn + take + b"".join(made) + show + turn,
+        "rx_lies": b"\0" + (honest + b"\x09" + junk) * 18,
+        "stock_lies": b"\2" + (turn + stock + b"\4\1" + show + turn + b"\x0a" + junk) * 6,
+        "sleeps": b"\0" + b"".join(  # its ticket is another one each time
+            b"\x0b\0\7\0" + bytes([ticket]) + honest for ticket in range(1, 9)),
         "verdicts": b"\1" + b"".join(
             give + turn + take + bytes([4, verdict]) + show + turn for verdict in range(6)),
         "twice": b"\3" + give + turn + take + b"\3\0\0\0\0\0" * 3 + show + turn,
