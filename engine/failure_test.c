@@ -445,7 +445,10 @@ static void the_dead_take_no_room_with_them(void **state)
 	for (unsigned death = 1; death <= 5; death++) {
 		struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
 
-		fixture_give(f, RING, 0);
+		fixture_give(
+			f, 100, 0); /* no multiple of a burst, so that a share can end in one */
+		assert_true(rig_wait(fixture_books(f).received == (death - 1) * RING + 100));
+		fixture_give(f, RING - 100, 0);
 		assert_true(rig_wait(fixture_books(f).received == death * RING));
 		assert_int_equal(rig_nf_free(f->engine, a), FAIR);
 	}
