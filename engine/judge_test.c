@@ -188,6 +188,34 @@ static void a_lying_index_shows_no_more_than_the_ring(void **state)
 	fixture_finish(f);
 }
 
+/* Nobody can say who of a group tore its memory, see guard.h; other groups have nothing to do with
+ * it. */
+static void a_torn_group_is_a_fault_of_all_its_nfs(void **state)
+{
+	struct fixture *f = fixture_start(1);
+	struct buffer_pool *other = fixture_pool(f->engine, "two");
+	struct rig_nf *a = rig_nf_new(f->engine, f->a, f->pool, "a1", 0);
+	struct rig_nf *b = rig_nf_new(f->engine, f->b, f->pool, "b1", 0), *far;
+	struct service *service;
+	struct nf *faulty[3];
+
+	(void)state;
+	assert_int_equal(engine_service_create(f->engine, "far", other, &service, NULL), 0);
+	far = rig_nf_new(f->engine, service, other, "far1", 0);
+	assert_int_equal(engine_faults(f->engine, faulty, 3), 0);
+	__atomic_store_n(&f->pool->torn, true, __ATOMIC_RELEASE);
+	assert_int_equal(engine_faults(f->engine, faulty, 3), 2);
+	assert_true(faulty[0] != far->nf && faulty[1] != far->nf);
+	assert_int_equal(engine_faults(f->engine, faulty, 3), 0); /* told once */
+	rig_nf_free(f->engine, a);
+	rig_nf_free(f->engine, b);
+	rig_nf_free(f->engine, far);
+	engine_service_destroy(f->engine, service);
+	engine_pool_detach(f->engine, other);
+	buffer_pool_destroy(other);
+	fixture_finish(f);
+}
+
 /* ---- quota --------------------------------------------------------------------------------- */
 
 /* Who takes all he can get and gives nothing back gets his quota, and no more. */
@@ -222,6 +250,7 @@ int main(void)
 		cmocka_unit_test(bad_extents_are_dropped),
 		cmocka_unit_test(corrupt_ring_is_a_fault),
 		cmocka_unit_test(a_lying_index_shows_no_more_than_the_ring),
+		cmocka_unit_test(a_torn_group_is_a_fault_of_all_its_nfs),
 		cmocka_unit_test(stock_ends_at_the_quota),
 	};
 
