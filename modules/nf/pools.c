@@ -337,7 +337,6 @@ int pool_load(const char *name, const struct nf_settings *settings, int load_fd,
 {
 	struct guest_pool *pool = find_any(name);
 	struct spare_options options;
-	int rc;
 
 	if (!pool) {
 		close(load_fd);
@@ -353,8 +352,7 @@ int pool_load(const char *name, const struct nf_settings *settings, int load_fd,
 		.hooks = hooks,
 		.arg = arg,
 	};
-	rc = spare_start(&options, spare, error);
-	return rc;
+	return spare_start(&options, spare, error);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

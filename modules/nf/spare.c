@@ -25,16 +25,21 @@ static void discard(struct spare *spare);
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+static void close_files(const struct spare_options *options)
+{
+	if (options->load_fd >= 0)
+		close(options->load_fd);
+	if (options->save_fd >= 0)
+		close(options->save_fd);
+}
+
 static void spare_free(struct spare *spare)
 {
 	agent_close(spare->agent);
 	guest_close(spare->guest);
 	if (spare->limit)
 		event_free(spare->limit);
-	if (spare->options.load_fd >= 0)
-		close(spare->options.load_fd);
-	if (spare->options.save_fd >= 0)
-		close(spare->options.save_fd);
+	close_files(&spare->options);
 	if (spare->settings.name[0])
 		output_rename(spare->options.manager->run_dir, spare->settings.name, NULL);
 	nf_settings_free(&spare->settings);
@@ -325,8 +330,10 @@ int spare_start(const struct spare_options *options, struct spare **spare, struc
 	char name[NETVM_NAME_BYTES];
 	int rc;
 
-	if (!made)
+	if (!made) {
+		close_files(options);
 		return error_set(error, ENOMEM, "", "", "no memory for a guest");
+	}
 	made->options = *options;
 	name_next(name);
 	rc = nf_settings_read(

@@ -73,14 +73,34 @@ static __attribute__((constructor)) void open_page(void)
 	page = at;
 }
 
-static void note(const char *name)
+static int calls_that_led_here(void *stack[SHORTAGE_STACK])
 {
-	void *stack[SHORTAGE_STACK];
 	int n;
 
 	inside = true;
 	n = backtrace(stack, SHORTAGE_STACK);
 	inside = false;
+	return n;
+}
+
+/* FNV-1a of all who called. */
+static void note_place(uint64_t call)
+{
+	void *stack[SHORTAGE_STACK];
+	int n = calls_that_led_here(stack);
+	uint64_t place = 0xcbf29ce484222325;
+
+	for (int i = 0; i < n; i++)
+		place = (place ^ (uintptr_t)stack[i]) * 0x100000001b3;
+	if (call <= SHORTAGE_PLACES)
+		page->places[call - 1] = place;
+}
+
+static void note(const char *name)
+{
+	void *stack[SHORTAGE_STACK];
+	int n = calls_that_led_here(stack);
+
 	for (int i = 0; i < n; i++)
 		page->stack[i] = (uintptr_t)stack[i];
 	snprintf(page->name, sizeof(page->name), "%s", name);
@@ -97,6 +117,8 @@ static bool fails(enum shortage_kind kind, const char *name, size_t bytes)
 		gettid() != getpid())
 		return false;
 	call = ++page->calls;
+	if (page->nth == SHORTAGE_NEVER)
+		note_place(call);
 	if (call < page->nth || (call > page->nth && !page->lasting))
 		return false;
 	if (call == page->nth)

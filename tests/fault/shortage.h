@@ -1,6 +1,6 @@
 /*
- * What shortage.so, loaded into a netvmd by LD_PRELOAD, shares with the test that started it: one
- * page of a file. The test says which call shall fail; the daemon's side counts and says what did.
+ * What shortage.so, loaded into a netvmd by LD_PRELOAD, shares with the test that started it: a
+ * file. The test says which call shall fail; the daemon's side counts and says what did.
  *
  * Only calls of the manager's thread of the process `pid` count: set-up paths are all there, and
  * the workers are what must not notice. All fields are native words: the test reads them by offset
@@ -11,7 +11,9 @@
 
 #include <stdint.h>
 
-#define SHORTAGE_STACK 24u
+#define SHORTAGE_STACK  24u
+#define SHORTAGE_PLACES 32768u
+#define SHORTAGE_NEVER  UINT64_MAX
 
 enum shortage_kind {
 	SHORTAGE_MEMORY = 1, /* malloc() and its like: ENOMEM */
@@ -25,7 +27,7 @@ enum shortage_kind {
 struct shortage {
 	uint64_t pid;   /* 0: nothing fails, nothing is counted */
 	uint64_t kinds; /* mask of enum shortage_kind */
-	uint64_t nth;   /* which of these calls fails, from 1 */
+	uint64_t nth;   /* which of these calls fails, from 1; SHORTAGE_NEVER: see `places` */
 	/*
 	 * 0: only that one. 1: all from there on; memory that is freed and descriptors that are
 	 * closed meanwhile can be had again, as on a machine that has run out of them.
@@ -40,6 +42,9 @@ struct shortage {
 	/* Where the first one failed, innermost first; 0 ends it. */
 	uint64_t stack[SHORTAGE_STACK];
 	char name[32]; /* of that function */
+	/* If none shall fail: from where each of the first calls came, the same number for the
+	 * same. */
+	uint64_t places[SHORTAGE_PLACES];
 };
 
 #endif
