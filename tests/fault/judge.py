@@ -11,12 +11,14 @@ import threading
 import time
 
 import probe
-from netvmd import (VICTIMS, Api, Netvmd, Tap, books_exact, daemon_well, quiet, settle,
+from netvmd import (VICTIMS, Api, Netvmd, Tap, books_exact, change, daemon_well, quiet, settle,
                     victims_unharmed)
 
 EVIL = "/run/build/tests/fault/evil"
 PEACE = "peaceful"  # the case that does nothing wrong; what it leaves behind is the baseline
 HUGE = "punch-huge"  # the case that needs huge pages, and leaves its group unusable
+VICTIMS_PPS = 2000
+FULL_SPEED_S = 2  # --strict
 REPORT = re.compile(r"^(\S+) (\d+)\r?$", re.M)
 
 
@@ -73,11 +75,29 @@ class Arena(Netvmd):
         if strict:
             probe.give_core(document)
         super().__init__(document)
+        self.rate_pps = VICTIMS_PPS
         if strict:
             probe.leave_core(self.process.pid)
+            self.half_rate(document["ports"]["source"]["spec"])
         self.secrets.remove()
         self.probe = probe.Probe(self, strict)
         self.sources = [name for name, port in document["ports"].items() if "up" in port]
+
+    def half_rate(self, spec):
+        """From now on the victims' chain carries half of what it can, found by offering it more."""
+        def sent():
+            return self.call("stats.get")["ports"]["sink"]["tx_pkts"], time.monotonic()
+
+        endless = spec.replace(f",rate={VICTIMS_PPS}", "")
+        self.call("config.patch", changes=[change("ports", "source", spec=endless, up=True)])
+        settle(lambda: ["nothing yet"] * (sent()[0] == 0))
+        pkts, begin = sent()
+        time.sleep(FULL_SPEED_S)
+        pkts_later, end = sent()
+        self.rate_pps = int((pkts_later - pkts) / (end - begin) / 2)
+        self.call("config.patch", changes=[
+            change("ports", "source", spec=f"{endless},rate={self.rate_pps}", up=False)])
+        settle(lambda: ["some are under way"] * (self.call("stats.get")["books"]["in_flight"] > 0))
 
 
 class Traces(threading.Thread):
@@ -133,7 +153,7 @@ def document(evil_nfs, path, **more_nfs):
                    "attackers": {"huge_pages": "never", "buffers": 4096}},
         "ports": {
             **VICTIMS["ports"],
-            "source": {"spec": "pcap:/run/test/other.pcap,loop=0,rate=2000", **victim,
+            "source": {"spec": f"pcap:/run/test/other.pcap,loop=0,rate={VICTIMS_PPS}", **victim,
                        "up": False},
             "gate": {"spec": "pcap:/run/test/passed.pcap,loop=0,rate=200", **victim, "up": False},
             "bait": {"spec": "pcap:/run/test/own.pcap,loop=0,rate=20000", "group": "attackers",
@@ -229,7 +249,8 @@ def next_second():
 def run_case(netvmd, case, attack):
     """
     One case from start to the last complaint; returns the complaints that stayed. `attack` does it
-    and returns what evil says when it could not do its worst.
+    and returns what evil says when it could not do its worst. The victims' traffic flows meanwhile,
+    and rests when it is counted.
     """
     if case.outcome == "refused":
         next_second()
@@ -237,9 +258,11 @@ def run_case(netvmd, case, attack):
     before["memories"] -= case.name == HUGE  # something else will lie in the hole
     since = netvmd.call("events.get")["next"]
     try:
+        netvmd.up(["source"], True)
         found += netvmd.probe.begin()
         found += attack(case)
         found += netvmd.probe.end()
+        netvmd.up(["source"], False)
         return found + settle(lambda: complaints(netvmd, case, before, since))
     except (OSError, ValueError) as error:
         netvmd.lost = True
@@ -254,7 +277,8 @@ def run_all(netvmd, cases, attack, more=None):
     tap = Tap()
     try:
         start = netvmd.call("stats.get")["books"]
-        netvmd.up(netvmd.sources, True)
+        netvmd.up(set(netvmd.sources) - {"source"}, True)
+        print(f"# the victims carry {netvmd.rate_pps} packets/s")
         traces = Traces()
         for case in cases:
             if not netvmd.lost:

@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.realpath(os.environ.get("NETVM_BUILD", os.path.join(ROOT, "build")))
 SLOW = 4 if os.environ.get("NETVM_SLOW") else 1  # sanitizers: more patience, no verdict on memory
 PATIENCE_S = 100 * SLOW  # ten times what a quiet machine takes: only a failing test waits so long
-RSS_MARGIN_KB = 8192  # the reserve of manager/memory.h, once used, is another part of the heap
+RSS_MARGIN_KB = 16384  # the reserve of manager/memory.h, once used, is another part of the heap
 IN_FLIGHT_PKTS = 1024  # what the victims may have under way
 SANITIZER = re.compile(r"Sanitizer|runtime error:")
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+from contextlib import contextmanager
 
 from netvmd import SLOW, settle
 
@@ -25,6 +26,29 @@ CHAINS = {"probe": {"from": "sink", "to": "source", "path": ["generator", "meter
 # --strict: the workers and the victims' NFs have a core, attackers and tests the others. What
 # attackers cost then is NetVM's doing, not that of the scheduler, which would share a core fairly.
 CORE = 0
+AUTOGROUP = "/proc/sys/kernel/sched_autogroup_enabled"
+
+
+@contextmanager
+def threads_share_cores():
+    """
+    Not sessions first, of which each NF has its own: an NF that shares a core with a worker would
+    wait for turns of whole milliseconds, or much longer. See docs/performance.md.
+    """
+    try:
+        with open(AUTOGROUP, encoding="ascii") as file:
+            before = file.read()
+    except OSError:
+        before = None  # a kernel without
+    if before:
+        with open(AUTOGROUP, "w", encoding="ascii") as file:
+            file.write("0")
+    try:
+        yield
+    finally:
+        if before:
+            with open(AUTOGROUP, "w", encoding="ascii") as file:
+                file.write(before)
 
 
 def give_core(document):
