@@ -136,9 +136,21 @@ static void check_governor(const struct host *host, struct finding *finding)
 			"governor %s: CPUs slow down between bursts", governor);
 }
 
+/* Each NF is a session of its own, so that it cannot reach the daemon's terminal. */
+static void check_autogroups(const struct host *host, struct finding *finding)
+{
+	if (read_number(host, "/proc/sys/kernel/sched_autogroup_enabled") <= 0)
+		finding_set(finding, LEVEL_OK, NULL, "CPUs are shared thread by thread");
+	else
+		finding_set(finding, LEVEL_WARN, "sysctl kernel.sched_autogroup_enabled=0",
+			"autogroups: an NF that shares a CPU with a worker waits long for its "
+			"turn");
+}
+
 const struct check checks_cpu[] = {
 	{"CPUs", check_cpus},
 	{"isolated CPUs", check_isolation},
+	{"CPU sharing", check_autogroups},
 	{"CPU frequency", check_governor},
 	{},
 };

@@ -14,8 +14,9 @@
 
 #include "cli/doctor.h"
 
-#define HUGE "/sys/kernel/mm/hugepages/hugepages-2048kB/"
-#define CPU  "/sys/devices/system/cpu/"
+#define HUGE      "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+#define CPU       "/sys/devices/system/cpu/"
+#define AUTOGROUP "/proc/sys/kernel/sched_autogroup_enabled"
 
 struct file {
 	const char *path;
@@ -48,6 +49,9 @@ static const struct {
 	{"CPUs", {{CPU "cpu0/x", ""}, {CPU "cpu1/x", ""}}, LEVEL_OK, "2 CPUs"},
 	{"isolated CPUs", {{CPU "isolated", "\n"}}, LEVEL_WARN, "no CPU is kept free"},
 	{"isolated CPUs", {{CPU "isolated", "1-3\n"}}, LEVEL_OK, "CPUs 1-3"},
+	{"CPU sharing", {}, LEVEL_OK, "thread by thread"},
+	{"CPU sharing", {{AUTOGROUP, "0\n"}}, LEVEL_OK, "thread by thread"},
+	{"CPU sharing", {{AUTOGROUP, "1\n"}}, LEVEL_WARN, "autogroups"},
 	{"CPU frequency", {}, LEVEL_OK, "does not scale"},
 	{"CPU frequency", {{CPU "cpu0/cpufreq/scaling_governor", "powersave\n"}}, LEVEL_WARN,
 		"powersave"},
