@@ -65,4 +65,14 @@ netvm nf set inner restart=on-failure command=no-such-nf
 check "a guest that fails is tried again" \
 	until_true 60 stat_is ".nfs.inner.restarts > $restarts" true
 
+# Its console is a pipe that the daemon empties as fast as it likes.
+log_kib() { du -k --apparent-size /run/netvm/nf/inner.log | cut -f1; }
+printed_over() { test "$(log_kib)" -gt "$1"; }
+check "a guest that prints without end" netvm nf set inner \
+	command="busybox sh -c 'busybox yes & exec netvm-monitor'"
+check "works" guest_running inner
+check "and prints" until_true 30 printed_over 100
+check "traffic meanwhile" until_true 10 on client ping -q -c 5 -i 0.2 -W 2 10.0.0.2
+check "the log stays small" test "$(log_kib)" -le 1024
+
 done_testing
