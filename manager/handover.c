@@ -71,7 +71,11 @@ static int lock_again(struct error *error)
 		*error = (struct error){0};
 		rc = lock(error);
 	}
-	return rc;
+	if (rc != -EBUSY)
+		return rc;
+	*error = (struct error){0};
+	return error_set(error, EBUSY, handover.state_dir, "see what it logged, and try again",
+		"the other daemon keeps this state");
 }
 
 int handover_lock(const char *state_dir, struct error *error)
