@@ -422,6 +422,26 @@ static int apply_document(struct daemon *daemon, struct error *error)
 	return rc;
 }
 
+/* Also as the last step before the next daemon is told that it may serve in our place. */
+static void close_server(void)
+{
+	server_close(self.server);
+	self.server = NULL;
+}
+
+/* False: this daemon goes on as before, and the other one has been told why. */
+static bool hand_over(struct daemon *daemon)
+{
+	struct error error = {0};
+
+	json_decref(daemon->document);
+	daemon->document = json_incref((json_t *)store_given());
+	if (store_fini(PHASE_HAND_OVER, &error) == 0)
+		return true;
+	handover_refuse(&error);
+	return false;
+}
+
 static void serve(struct daemon *daemon, struct error *error)
 {
 	const struct server_options options = {.path = daemon->api_socket};
@@ -430,10 +450,12 @@ static void serve(struct daemon *daemon, struct error *error)
 		return;
 	events_add("daemon", "", "version %s serves %s", NETVM_VERSION, daemon->api_socket);
 	handover_done();
-	event_base_dispatch(daemon->manager.base);
+	do
+		event_base_dispatch(daemon->manager.base);
+	while (handover_begun() && !hand_over(daemon));
 	if (!handover_begun())
 		notify_stopping();
-	server_close(daemon->server);
+	close_server();
 }
 
 /* What is less than could be is said, and no reason not to start. */
@@ -456,18 +478,17 @@ static void confine(struct daemon *daemon)
 		log_line("runs as user %u, capabilities: %s", geteuid(), capabilities);
 }
 
-/* The end of what runs: for good, or until the daemon that comes says that it has it. */
-static void end_document(struct daemon *daemon, bool failed)
+/* The end of what runs, unless another daemon has it now. */
+static void end_document(bool failed)
 {
-	if (handover_begun()) {
-		json_decref(daemon->document);
-		daemon->document = json_incref((json_t *)store_given());
-		store_fini(PHASE_HAND_OVER);
-	} else {
-		store_fini(PHASE_STOP);
-		if (!failed)
-			state_remove();
-	}
+	struct error error = {0};
+
+	if (handover_begun())
+		return;
+	if (store_fini(PHASE_STOP, &error))
+		events_add("config", error.path, "cannot stop cleanly: %s", error.message);
+	if (!failed)
+		state_remove();
 }
 
 static void run_modules(struct daemon *daemon, struct error *error)
@@ -478,7 +499,7 @@ static void run_modules(struct daemon *daemon, struct error *error)
 		confine(daemon);
 		if (watch_news(daemon, error) == 0 && apply_document(daemon, error) == 0) {
 			serve(daemon, error);
-			end_document(daemon, error->code != 0);
+			end_document(error->code != 0);
 		}
 		modules_fini();
 	}
@@ -543,6 +564,7 @@ int daemon_run(const struct daemon_options *options)
 	struct error error = {0};
 
 	memory_init();
+	handover_init(close_server);
 	signal(SIGPIPE, SIG_IGN);
 	daemon->options = options;
 	set_paths(daemon);

@@ -29,6 +29,7 @@ static struct {
 	int lock_fd;
 	int predecessor_fd; /* the daemon that runs, until we take over */
 	int successor_fd;   /* the daemon that is to run */
+	void (*leave)(void);
 } handover = {.lock_fd = -1, .predecessor_fd = -1, .successor_fd = -1};
 
 static void close_fd(int *fd)
@@ -76,6 +77,11 @@ static int lock_again(struct error *error)
 	*error = (struct error){0};
 	return error_set(error, EBUSY, handover.state_dir, "see what it logged, and try again",
 		"the other daemon keeps this state");
+}
+
+void handover_init(void (*leave)(void))
+{
+	handover.leave = leave;
 }
 
 int handover_lock(const char *state_dir, struct error *error)
@@ -185,6 +191,25 @@ void handover_begin(int fd)
 	handover.successor_fd = fd;
 }
 
+/* The connection is the API server's, too: without its end nobody would notice that we leave it. */
+void handover_refuse(const struct error *error)
+{
+	json_t *answer = json_pack("{s:s, s:i, s:{s:i, s:s, s:{s:s, s:s}}}", "jsonrpc", "2.0", "id",
+		1, "error", "code", -error->code, "message", error->message, "data", "message",
+		error->message, "hint", error->hint);
+	char line[LINE_BYTES];
+	size_t n = json_dumpb(answer, line, sizeof(line) - 1, JSON_COMPACT);
+
+	json_decref(answer);
+	if (n > 0 && n < sizeof(line)) {
+		line[n] = '\n';
+		(void)!send(handover.successor_fd, line, n + 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	shutdown(handover.successor_fd, SHUT_RDWR);
+	close_fd(&handover.successor_fd);
+	events_add("daemon", error->path, "cannot hand over and goes on: %s", error->message);
+}
+
 bool handover_begun(void)
 {
 	return handover.successor_fd >= 0;
@@ -195,6 +220,7 @@ static void let_go(const struct change *change)
 {
 	if (change->phase != PHASE_HAND_OVER)
 		return;
+	handover.leave();
 	flock(handover.lock_fd, LOCK_UN);
 	(void)!send(handover.successor_fd, gone_ahead, sizeof(gone_ahead) - 1, MSG_NOSIGNAL);
 }

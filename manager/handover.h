@@ -10,7 +10,7 @@
  *         │ ◄─────────────── "done" ──────────────── │
  *        exit                                        │
  *
- * Until the answer the one that comes may fail at any step and nothing has happened. After it, the
+ * Until the answer either may fail at any step and nothing has happened. After it, the
  * end of the connection without "done" has the one that goes start again from its own document.
  * What happens when is the place of handover_module in the table of modules: behind the groups, in
  * front of the ports.
@@ -42,8 +42,15 @@ void handover_done(void);
 
 /* ---- the one that goes ----------------------------------------------------------------------- */
 
+/* leave() is called when all has been let go, before the other one is told so: its sockets may
+ * come. */
+void handover_init(void (*leave)(void));
+
 /* daemon.hand_over: to the one at the other end of this connection; takes over the descriptor. */
 void handover_begin(int fd);
+
+/* It cannot be: the other one is told why, and nothing has happened. */
+void handover_refuse(const struct error *error);
 
 /* Has it begun? */
 bool handover_begun(void);

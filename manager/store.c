@@ -283,15 +283,14 @@ void store_init(struct event_base *base, const char *save_path)
 	store.confirm_timer = evtimer_new(base, confirm_expired, NULL);
 }
 
-void store_fini(enum change_phase phase)
+int store_fini(enum change_phase phase, struct error *error)
 {
 	json_t *empty = json_object();
 	const struct change change = {store.complete, empty, modules_sections(), phase};
-	struct error error = {0};
+	int rc = modules_apply(&change, error);
 
-	if (modules_apply(&change, &error))
-		events_add("config", error.path, "cannot stop cleanly: %s", error.message);
 	json_decref(empty);
+	return rc;
 }
 
 void store_free(void)

@@ -18,10 +18,10 @@
 /* Start with the empty document. `save_path`: where save goes when it is not told where. */
 void store_init(struct event_base *base, const char *save_path);
 /*
- * The end: apply the empty document; `phase`: PHASE_STOP or PHASE_HAND_OVER. Then, or when nothing
- * was applied yet, forget everything.
+ * The end: apply the empty document; `phase`: PHASE_STOP or PHASE_HAND_OVER. -errno: all is as it
+ * was. Then, or when nothing was applied yet, forget everything.
  */
-void store_fini(enum change_phase phase);
+int store_fini(enum change_phase phase, struct error *error);
 void store_free(void);
 
 /* The running document as it was given, and completed. Borrowed, until the next apply. */

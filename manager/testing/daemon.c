@@ -59,7 +59,7 @@ void daemon_stop(void)
 	fake_obey();
 	close(client);
 	server_close(server);
-	store_fini(PHASE_STOP);
+	store_fini(PHASE_STOP, NULL);
 	modules_fini();
 	store_free();
 	event_base_free(manager.base);
