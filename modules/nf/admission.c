@@ -41,6 +41,9 @@ static uint32_t admit_process(
 		return refuse_second(instance, text);
 	if (instance->state != NF_STARTING)
 		return refuse(text, NETVM_REFUSED_BUSY, "nfs.%s is being stopped", settings->name);
+	if (pooled_left(&instance->pooled)) /* what it took now would end with this QEMU */
+		return refuse(text, NETVM_REFUSED_BUSY, "nfs.%s is on its way to another QEMU",
+			settings->name);
 	return 0;
 }
 

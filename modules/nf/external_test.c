@@ -93,6 +93,26 @@ static void test_pid_of_another_user(void **state)
 	assert_int_equal(nf_attach_hooks.admit(&request, &grant, text), 0);
 }
 
+/* A guest runs on for a moment when its NF has left for another QEMU. */
+static void test_on_its_way(void **state)
+{
+	struct nf_instance *instance;
+	struct attach_request request = {.hello = {.n_queues = 1}};
+	struct attach_grant grant;
+	char text[NETVM_TEXT_BYTES];
+
+	(void)state;
+	rig_apply_ok(rig_one("fw", rig_acting("mute")));
+	instance = (struct nf_instance *)nf_current("fw");
+	snprintf(request.hello.name, sizeof(request.hello.name), "fw");
+	request.pid = instance->child.pid;
+	request.uid = instance->settings.uid;
+	instance->pooled.left = true;
+	assert_int_equal(nf_attach_hooks.admit(&request, &grant, text), NETVM_REFUSED_BUSY);
+	instance->pooled.left = false;
+	assert_int_equal(nf_attach_hooks.admit(&request, &grant, text), 0);
+}
+
 static void attach_as_nobody(const char *name, uint32_t refusal, const char *text)
 {
 	struct client client;
@@ -227,6 +247,7 @@ int main(void)
 		RIG_TEST(test_refusals),
 		RIG_TEST(test_impostor),
 		RIG_TEST(test_pid_of_another_user),
+		RIG_TEST(test_on_its_way),
 		RIG_TEST(test_external_user),
 		RIG_TEST(test_names_of_others),
 		RIG_TEST(test_external_comes_and_goes),

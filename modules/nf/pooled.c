@@ -157,6 +157,11 @@ bool pooled_moves(const struct pooled *pooled)
 	return pooled->next;
 }
 
+bool pooled_left(const struct pooled *pooled)
+{
+	return pooled->left;
+}
+
 void pooled_stop(struct pooled *pooled)
 {
 	struct spare *next = pooled->next;

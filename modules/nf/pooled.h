@@ -46,6 +46,9 @@ int pooled_move(struct pooled *pooled, struct error *error);
 /* It is on its way to another QEMU. */
 bool pooled_moves(const struct pooled *pooled);
 
+/* And its session has ended for that. */
+bool pooled_left(const struct pooled *pooled);
+
 /* Neither wait nor move any longer. */
 void pooled_stop(struct pooled *pooled);
 
