@@ -145,6 +145,12 @@ static int load(scmp_filter_ctx filter)
 {
 	int rc = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 
+	/*
+	 * Calls of another architecture; and all calls, when libseccomp ran out of memory without
+	 * noticing. By itself it would end the thread, and leave the others to nobody.
+	 */
+	if (rc == 0)
+		rc = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	/* Logging what was refused is a kindness of newer kernels. */
 	(void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
 	/* A tree instead of a list: workers pay for the search. */
